@@ -15,9 +15,9 @@ from minicaffe.backends.blas_limit import BlasLimit
 from minicaffe.backends.lock import BackendLock
 from minicaffe.backends.onednn.runtime.call import Call, Port
 from minicaffe.backends.onednn.runtime.library import DataType
-from minicaffe.backends.onednn.runtime.memory import Buffer, ScratchBuffer
+from minicaffe.backends.onednn.runtime.memory import Buffer, Layout, ScratchBuffer
 from minicaffe.backends.onednn.runtime.native import native_library, native_remark
-from minicaffe.backends.onednn.runtime.precision import find_precision
+from minicaffe.backends.onednn.runtime.precision import BF16, find_precision
 from minicaffe.backends.onednn.runtime.primitive import Engine, Primitive
 from minicaffe.backends.onednn.runtime.reorder import Reorders
 from minicaffe.backends.onednn.runtime.rounding import RoundingCall
@@ -78,8 +78,9 @@ class OneDnnBackend(ReferenceBackend):
     threads : int, optional
         Default: one for each physical core that this process may use.
     precision : str, optional
-        "bf16": convolutions and inner products multiply bfloat16 and add in float32; parameters,
-        their gradients and all other layers stay float32. Default: "fp32".
+        "bf16": convolutions and inner products multiply bfloat16 and add in float32, except where
+        float32 is as fast. Activations may be stored as bfloat16; parameters, their gradients and
+        all other arithmetic are float32. Default: "fp32".
 
     Raises
     ------
@@ -144,6 +145,14 @@ class OneDnnBackend(ReferenceBackend):
     def native_function(self, name: str) -> NativeFunction | None:
         """Return a C kernel by its name, or None if the C kernels were not compiled."""
         return self.native.lookup(name) if self.native else None
+
+    def native_layout(self, x: OneDnnTensor) -> Layout:
+        """Return the layout in which C kernels read x: as stored, if they have code for its type.
+
+        What they write then has the same type, and so has its gradient.
+        """
+        reads_bfloat16 = self.native is not None and self.precision == BF16
+        return x.stored if reads_bfloat16 else x.layout
 
     @property
     def description(self) -> str:

@@ -11,8 +11,10 @@ import pytest
 from test_nets import INPUT, LOSS, NETS, run
 from unlocked import bfloat16_unlocked, can_unlock
 
-from cases import CASES
+from cases import CASES, Case
+from cases.case import normal
 from minicaffe.backends import get_backend
+from minicaffe.backends.onednn.kernels import inner_product
 from minicaffe.backends.onednn.runtime import precision
 from minicaffe.backends.onednn.runtime.library import DataType, library
 from minicaffe.backends.onednn.runtime.memory import Layout, TaggedLayout
@@ -29,6 +31,16 @@ ALL = [
     for case in CASES[layer_type]
     # Forward scales the weights after they were rounded.
     if "normalize" not in case.settings
+]
+
+FEW_CHANNELS = Case(
+    "few channels",
+    "convolution_param { num_output: 9 kernel_size: 3 weight_filler { type: 'gaussian' } }",
+    {"x": normal(2, 5, 9, 11)},
+)
+IN_FLOAT32 = [
+    *[pytest.param("InnerProduct", case, id=case.name) for case in CASES["InnerProduct"]][:2],
+    pytest.param("Convolution", FEW_CHANNELS, id="few channels"),
 ]
 
 
@@ -156,8 +168,9 @@ class RoundedProbe(Probe):
 
 
 @pytest.mark.parametrize(("layer_type", "case"), ALL)
-def test_products_equal_those_of_rounded_operands(backend, layer_type, case):
+def test_products_equal_those_of_rounded_operands(backend, layer_type, case, monkeypatch):
     """Sums are float32 sums, and only data results of a convolution are rounded again."""
+    monkeypatch.setattr(inner_product, "MAX_FLOAT32_ROWS", 0)
     reference = make_backend(REFERENCE)
     want = RoundedProbe(layer_type, case, reference).run()
     got = Probe(layer_type, case, backend).run()
@@ -171,6 +184,17 @@ def test_products_equal_those_of_rounded_operands(backend, layer_type, case):
         assert_close(got[name], values, allowed, name)
         if is_rounded:
             np.testing.assert_array_equal(got[name], nearest_bfloat16(got[name]), err_msg=name)
+
+
+@pytest.mark.parametrize(("layer_type", "case"), IN_FLOAT32)
+def test_what_is_not_faster_in_bfloat16_is_computed_in_float32(backend, layer_type, case):
+    """Few rows, and channels that fill the library's blocks badly."""
+    if backend.native is None:
+        pytest.skip("no C compiler")
+    want = Probe(layer_type, case, get_backend("onednn", threads=2)).run()
+    got = Probe(layer_type, case, backend).run()
+    for name, values in want.items():
+        np.testing.assert_array_equal(got[name], values, err_msg=name)
 
 
 @pytest.mark.parametrize(("layer_type", "case"), ALL)

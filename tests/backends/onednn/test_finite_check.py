@@ -8,8 +8,11 @@ import pytest
 from minicaffe.backends import get_backend
 from minicaffe.backends.onednn.kernels import _non_finite
 from minicaffe.backends.onednn.kernels._non_finite import has_finite_values
+from minicaffe.backends.onednn.runtime.library import DataType
+from minicaffe.backends.onednn.runtime.memory import Layout, TaggedLayout
 
 SIZE = 1003
+ONE_AXIS = 2  # dnnl_a of dnnl_types.h
 
 
 @pytest.fixture(params=[1, 2, 3], ids=lambda threads: f"{threads} threads")
@@ -19,8 +22,9 @@ def backend(onednn, request, monkeypatch):
 
 
 @pytest.fixture
-def parts(monkeypatch):
-    """Return the list of the sizes that threads have looked at."""
+def parts(backend, monkeypatch):
+    """Return the list of the sizes that threads have looked at, without C kernels."""
+    monkeypatch.setattr(backend, "native", None)
     sizes, is_finite = [], _non_finite.is_finite
 
     def recorded(xp, values):
@@ -41,6 +45,24 @@ def test_a_value_is_found_in_every_part(backend, parts, number, at):
     assert not has_finite_values(backend, x)
     assert sum(parts) == 2 * SIZE
     assert len(parts) == 2 * backend.threads
+
+
+@pytest.mark.parametrize("data_type", [DataType.F32, DataType.BF16])
+@pytest.mark.parametrize("number", [np.nan, -np.nan, np.inf, -np.inf])
+def test_a_stored_value_is_found_at_every_place(backend, number, data_type):
+    """The C kernel looks at values as they are stored, in chunks."""
+    size = 40_001
+    described = TaggedLayout((size,), ONE_AXIS, data_type)
+    layout = Layout.of(described.handle, (size,))
+    for at in (0, 16_384, size - 1):
+        plain, x = backend.tensor((size,)), backend.tensor((size,))
+        plain.set(np.full(size, -3e38))
+        backend.reorders(layout, plain.source(layout), layout, x.target(layout))
+        assert x.stored is layout
+        assert has_finite_values(backend, x)
+        plain.update()[at] = number
+        backend.reorders(layout, plain.source(layout), layout, x.target(layout))
+        assert not has_finite_values(backend, x)
 
 
 def test_large_finite_values_are_finite(backend):

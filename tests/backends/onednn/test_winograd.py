@@ -237,6 +237,23 @@ def test_blocks_of_the_instruction_set_divide_the_channels():
     assert not sizes.is_faster(16)
 
 
+@pytest.mark.parametrize(
+    ("x", "filters", "size", "expected"),
+    [
+        ((4, 64, 56, 56), 64, 3, True),  # replaces four multiplications by one
+        ((4, 64, 30, 30), 64, 3, True),
+        ((16, 64, 14, 14), 64, 3, False),
+        ((16, 64, 13, 13), 64, 3, False),
+        ((8, 64, 14, 14), 64, 3, True),  # few pixels: converting the filters takes too long
+        ((16, 64, 28, 28), 64, 5, False),
+    ],
+)
+def test_winograd_is_used_beside_bfloat16_where_it_saves_enough(x, filters, size, expected):
+    sizes = correlation(square((size // 2,) * 2, size=size), x, (x[0], filters, *x[2:]))
+    assert sizes.is_faster(16)
+    assert sizes.is_faster(16, DataType.BF16) is expected
+
+
 @pytest.fixture
 def bfloat16(onednn):
     """Return a backend with bfloat16 products; skip on a CPU without them."""

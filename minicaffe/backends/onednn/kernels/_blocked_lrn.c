@@ -4,9 +4,10 @@
 // The values of a few pixels are first stored with their channels side by side and zeros at both
 // ends, so that the sum over a window of channels is a sum of vectors at neighbouring addresses.
 // Several pixels at once, because a load that overlaps two recent stores waits for both.
+//
+// All images are of one type, FLOAT32 or BFLOAT16.
 
-
-#include "native.h"
+#include "values.h"
 
 #define GROUP 8
 // As in _blocked_lrn.py.
@@ -65,35 +66,38 @@ static inline vec shrink_of(vec scale, float beta)
 }
 
 // Also fetch the next group of both inputs: processors do not foresee jumps from block to block.
-static inline void store_squares(
-    const Images *s, const float *x, const float *also_read, int64_t pixels, Channels *squares)
+ALWAYS_INLINE void store_squares(
+    const Images *s, const void *x, const void *also_read, const int type, int64_t pixels,
+    Channels *squares)
 {
     for (int64_t b = 0; b < s->blocks; b++)
         for (int64_t p = 0; p < pixels; p++) {
             const int64_t at = (b * s->pixels + p) * LANES;
-            __builtin_prefetch(x + at + GROUP * LANES);
-            __builtin_prefetch(also_read + at + GROUP * LANES);
-            const vec value = load(x + at);
+            __builtin_prefetch(value_at(x, at + GROUP * LANES, type));
+            __builtin_prefetch(value_at(also_read, at + GROUP * LANES, type));
+            const vec value = load_values(value_at(x, at, type), type);
             store(channels_at(squares, p, b), value * value);
         }
 }
 
-static void normalize_group(
-    const Images *s, const float *x, int64_t pixels, float factor, float beta, float k,
-    Channels *squares, float *y)
+ALWAYS_INLINE void normalize_group(
+    const Images *s, const void *x, const int type, int64_t pixels, float factor, float beta,
+    float k, Channels *squares, void *y)
 {
-    store_squares(s, x, x, pixels, squares);
+    store_squares(s, x, x, type, pixels, squares);
     for (int64_t b = 0; b < s->blocks; b++)
         for (int64_t p = 0; p < pixels; p++) {
             const int64_t at = (b * s->pixels + p) * LANES;
             const vec sum = window_sum(channels_at(squares, p, b), s->half_window);
-            store(y + at, load(x + at) * shrink_of(factor * sum + k, beta));
+            const vec value = load_values(value_at(x, at, type), type);
+            const vec result = value * shrink_of(factor * sum + k, beta);
+            store_values(value_to_write(y, at, type), result, type, 0);
         }
 }
 
 // y = x scale^-beta, scale = k + factor * (sum of x^2 over a window of channels).
 EXPORT void lrn_forward(
-    const Images *s, const float *x, float *y, float factor, float beta, float k, int threads)
+    const Images *s, const void *x, void *y, int type, float factor, float beta, float k, int threads)
 {
     const int64_t size = s->blocks * s->pixels * LANES, groups = (s->pixels + GROUP - 1) / GROUP;
 #pragma omp parallel num_threads(threads) if (threads > 1)
@@ -103,9 +107,13 @@ EXPORT void lrn_forward(
 #pragma omp for schedule(static)
         for (int64_t i = 0; i < s->images * groups; i++) {
             const int64_t pixel = i % groups * GROUP, rest = s->pixels - pixel;
-            const int64_t at = i / groups * size + pixel * LANES;
-            normalize_group(
-                s, x + at, rest < GROUP ? rest : GROUP, factor, beta, k, &squares, y + at);
+            const int64_t at = i / groups * size + pixel * LANES, n = rest < GROUP ? rest : GROUP;
+            const void *from = value_at(x, at, type);
+            void *to = value_to_write(y, at, type);
+            if (HAS_BFLOAT16 && type == BFLOAT16)
+                normalize_group(s, from, BFLOAT16, n, factor, beta, k, &squares, to);
+            else
+                normalize_group(s, from, FLOAT32, n, factor, beta, k, &squares, to);
         }
     }
 }
@@ -116,19 +124,20 @@ typedef struct {
     float shrinks[GROUP][MAX_CHANNELS];
 } Scratch;
 
-static void add_gradient_of_group(
-    const Images *s, const float *x, const float *dy, int64_t pixels, float factor, float beta,
-    float k, Scratch *scratch, float *dx)
+ALWAYS_INLINE void write_gradient_of_group(
+    const Images *s, const void *x, const void *dy, const int type, int64_t pixels, float factor,
+    float beta, float k, Scratch *scratch, void *dx)
 {
-    store_squares(s, x, dy, pixels, &scratch->squares);
+    store_squares(s, x, dy, type, pixels, &scratch->squares);
     for (int64_t b = 0; b < s->blocks; b++)
         for (int64_t p = 0; p < pixels; p++) {
             const int64_t at = (b * s->pixels + p) * LANES;
             const vec sum = window_sum(channels_at(&scratch->squares, p, b), s->half_window);
             const vec scale = factor * sum + k, shrink = shrink_of(scale, beta);
             store(scratch->shrinks[p] + b * LANES, shrink);
-            store(
-                channels_at(&scratch->ratios, p, b), load(dy + at) * load(x + at) * shrink / scale);
+            const vec value = load_values(value_at(x, at, type), type);
+            const vec gradient = load_values(value_at(dy, at, type), type);
+            store(channels_at(&scratch->ratios, p, b), gradient * value * shrink / scale);
         }
     const float slope = -2 * factor * beta;
     for (int64_t b = 0; b < s->blocks; b++)
@@ -136,14 +145,17 @@ static void add_gradient_of_group(
             const int64_t at = (b * s->pixels + p) * LANES;
             const vec sum = window_sum(channels_at(&scratch->ratios, p, b), s->half_window);
             const vec shrink = load(scratch->shrinks[p] + b * LANES);
-            store(dx + at, load(dy + at) * shrink + slope * sum * load(x + at));
+            const vec value = load_values(value_at(x, at, type), type);
+            const vec gradient = load_values(value_at(dy, at, type), type);
+            const vec result = gradient * shrink + slope * sum * value;
+            store_values(value_to_write(dx, at, type), result, type, 0);
         }
 }
 
 // dx = dy scale^-beta - 2 factor beta x * (sum of dy y / scale over the window).
 EXPORT void lrn_backward(
-    const Images *s, const float *x, const float *dy, float *dx, float factor, float beta, float k,
-    int threads)
+    const Images *s, const void *x, const void *dy, void *dx, int type, float factor, float beta,
+    float k, int threads)
 {
     const int64_t size = s->blocks * s->pixels * LANES, groups = (s->pixels + GROUP - 1) / GROUP;
 #pragma omp parallel num_threads(threads) if (threads > 1)
@@ -154,10 +166,15 @@ EXPORT void lrn_backward(
 #pragma omp for schedule(static)
         for (int64_t i = 0; i < s->images * groups; i++) {
             const int64_t pixel = i % groups * GROUP, rest = s->pixels - pixel;
-            const int64_t at = i / groups * size + pixel * LANES;
-            add_gradient_of_group(
-                s, x + at, dy + at, rest < GROUP ? rest : GROUP, factor, beta, k, &scratch,
-                dx + at);
+            const int64_t at = i / groups * size + pixel * LANES, n = rest < GROUP ? rest : GROUP;
+            const void *from = value_at(x, at, type), *gradient = value_at(dy, at, type);
+            void *to = value_to_write(dx, at, type);
+            if (HAS_BFLOAT16 && type == BFLOAT16)
+                write_gradient_of_group(
+                    s, from, gradient, BFLOAT16, n, factor, beta, k, &scratch, to);
+            else
+                write_gradient_of_group(
+                    s, from, gradient, FLOAT32, n, factor, beta, k, &scratch, to);
         }
     }
 }

@@ -13,6 +13,7 @@ import numpy as np
 
 from minicaffe.backends.onednn.kernels._channel_blocks import BlockedImages
 from minicaffe.backends.onednn.runtime.memory import Layout, address_of
+from minicaffe.backends.onednn.runtime.precision import value_type
 from minicaffe.backends.onednn.runtime.tensor import OneDnnTensor
 from minicaffe.native.library import NativeLibrary
 from minicaffe.ops.lrn import Lrn
@@ -44,7 +45,8 @@ class BlockedLrn:
         sizes = (images.samples, images.rows, images.pixels, op.local_size // 2)
         self._sizes = np.array(sizes, np.int64)
         self._sizes_at = self._sizes.ctypes.data
-        self._numbers = (op.alpha / op.local_size, op.beta, op.k, threads)
+        stored = value_type(images.layout)
+        self._numbers = (stored, op.alpha / op.local_size, op.beta, op.k, threads)
         self._forward = native.lookup("lrn_forward")
         self._backward = native.lookup("lrn_backward")
 

@@ -13,7 +13,6 @@ import numpy as np
 from minicaffe.backends.onednn.kernels._channel_blocks import BlockedImages
 from minicaffe.backends.onednn.runtime.channel_epilogue import NO_EPILOGUE, ChannelEpilogue
 from minicaffe.backends.onednn.runtime.memory import Layout, address_of
-from minicaffe.backends.onednn.runtime.precision import FP32
 from minicaffe.backends.onednn.runtime.tensor import FLOAT_BYTES, OneDnnTensor
 from minicaffe.native.library import NativeLibrary
 from minicaffe.ops.conv import Conv, missing
@@ -93,7 +92,7 @@ def plan_depthwise_conv(
 ) -> DepthwiseConv | None:
     """Return the C kernels for the layouts of x and y, None if they do not compute that."""
     native = backend.native
-    if native is None or backend.precision != FP32 or op.transposed:
+    if native is None or op.transposed:
         return None
     if op.kernel != WINDOW or op.stride not in STRIDES or {*op.dilation} != {1}:
         return None

@@ -11,7 +11,8 @@ import numpy as np
 from minicaffe.backends.method_cache import cache_method
 from minicaffe.backends.onednn.kernels._channel_blocks import has_blocks
 from minicaffe.backends.onednn.runtime.memory import STREAMED_BYTES, Layout, address_of
-from minicaffe.backends.onednn.runtime.tensor import FLOAT_BYTES, OneDnnTensor
+from minicaffe.backends.onednn.runtime.precision import VALUE_BYTES, ValueType, value_type
+from minicaffe.backends.onednn.runtime.tensor import OneDnnTensor
 from minicaffe.native.library import NativeFunction, NativeLibrary
 from minicaffe.ops.batch_norm import BatchNorm
 
@@ -27,6 +28,7 @@ N_SAVED = 5
 class _Groups(NamedTuple):
     """A layout as batch_norm.c sees it: (samples, groups, length)."""
 
+    type: ValueType
     samples: int
     groups: int
     length: int
@@ -36,7 +38,8 @@ class _Groups(NamedTuple):
 class NativeBatchNorm:
     """y = relu(s (x - mu) / sqrt(var + eps) + b), and all its gradients.
 
-    The sums are computed in double precision. NaN and infinity propagate, also through the ReLU.
+    Values are float32 or bfloat16; the sums are computed in double precision. NaN and infinity
+    propagate, also through the ReLU.
 
     Parameters
     ----------
@@ -134,15 +137,17 @@ class NativeBatchNorm:
     def _find_groups(self, layout: Layout) -> _Groups | None:
         samples, channels, *image = layout.shape
         pixels, lanes = math.prod(image), self._lanes
-        if layout.size_bytes != math.prod(layout.shape) * FLOAT_BYTES:
+        stored = value_type(layout)
+        if layout.size_bytes != math.prod(layout.shape) * VALUE_BYTES[stored]:
             return None  # there is padding
         if layout.is_plain:
-            return _Groups(samples, channels, pixels, False)
+            return _Groups(stored, samples, channels, pixels, False)
         if has_blocks(layout, lanes):
-            return _Groups(samples, channels // lanes, pixels * lanes, True)
+            return _Groups(stored, samples, channels // lanes, pixels * lanes, True)
         return None
 
     def _threads_for(self, found: _Groups) -> int:
         # The sums of a channel are those of one thread.
         values = found.samples * found.groups * found.length
-        return self._engine.threads_for(size_bytes=3 * values * FLOAT_BYTES, keeps_bits=True)
+        size_bytes = 3 * values * VALUE_BYTES[found.type]
+        return self._engine.threads_for(size_bytes=size_bytes, keeps_bits=True)

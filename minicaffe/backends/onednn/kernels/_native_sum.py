@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from minicaffe.backends.method_cache import cache_method
-from minicaffe.backends.onednn.runtime.memory import STREAMED_BYTES, address_of
+from minicaffe.backends.onednn.runtime.memory import STREAMED_BYTES, Layout, address_of
 from minicaffe.backends.onednn.runtime.native import ThreadedFunction
-from minicaffe.backends.onednn.runtime.tensor import FLOAT_BYTES, OneDnnTensor
+from minicaffe.backends.onednn.runtime.precision import VALUE_BYTES, value_type
+from minicaffe.backends.onednn.runtime.tensor import OneDnnTensor
 from minicaffe.native.library import NativeLibrary
 
 if TYPE_CHECKING:
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 
 
 class NativeSum:
-    """Adds tensors of one shape, in the float32 layout of one of them.
+    """Adds tensors of one shape, in the layout of the first one.
 
     Parameters
     ----------
@@ -28,8 +29,18 @@ class NativeSum:
     """
 
     def __init__(self, backend: OneDnnBackend, native: NativeLibrary) -> None:
-        self._add, self._engine = native.lookup("add_tensors"), backend.engine
+        self._add, self._lanes = native.lookup("add_tensors"), native.lanes
+        self._backend, self._engine = backend, backend.engine
         self._function = cache_method(self._plan)
+
+    def layout(self, tensors: Sequence[OneDnnTensor]) -> Layout:
+        """Return the first tensor's layout to compute in: of bfloat16 if all are stored so."""
+        first, *others = (self._backend.native_layout(tensor) for tensor in tensors)
+        if any(layout.data_type is not first.data_type for layout in others):
+            return first.widened
+        # The C kernel reads bfloat16 in whole vectors.
+        is_whole = first.size_bytes % (VALUE_BYTES[value_type(first)] * self._lanes) == 0
+        return first if is_whole else first.widened
 
     def add(
         self, terms: Sequence[OneDnnTensor], y: OneDnnTensor, *, rectifies: bool = False
@@ -48,14 +59,15 @@ class NativeSum:
         y: OneDnnTensor,
         rectifies: bool,
     ) -> None:
-        layout = (signs or terms[0]).layout
+        layout = self.layout(terms if signs is None else [signs])
         sources = [address_of(term.source(layout)) for term in terms]
         positive = signs and address_of(signs.source(layout))
-        n, addresses = layout.size_bytes // FLOAT_BYTES, np.array(sources, np.int64)
+        stored, addresses = value_type(layout), np.array(sources, np.int64)
+        n = layout.size_bytes // VALUE_BYTES[stored]
         size_bytes = (len(sources) + 1 + (signs is not None)) * layout.size_bytes
         target = address_of(y.target(layout))
         streams = layout.size_bytes >= STREAMED_BYTES and target not in (*sources, positive)
-        operands = (addresses.ctypes.data, len(sources), positive, target)
+        operands = (addresses.ctypes.data, len(sources), positive, target, stored)
         self._function(size_bytes)(*operands, n, rectifies, streams)
         y.write_back()
 

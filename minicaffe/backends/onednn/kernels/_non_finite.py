@@ -2,18 +2,23 @@
 
 oneDNN compares with instructions that drop NaN: max pooling, ELU, PReLU and others then give finite
 values. Such a kernel looks at its input first, and computes with the reference kernel if a value is
-not finite. One pass over values that the primitive reads next anyway costs little.
+not finite. One pass over values that the primitive reads next anyway costs little. The C kernel
+reads bfloat16 as it is stored; without it, NumPy reads float32.
 """
 
 from __future__ import annotations
 
+import ctypes
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from minicaffe.backends.onednn.runtime.memory import address_of
+from minicaffe.backends.onednn.runtime.precision import VALUE_BYTES, value_type
 from minicaffe.backends.onednn.runtime.tensor import OneDnnTensor
 from minicaffe.backends.reference.kernels.update import is_finite
+from minicaffe.native.library import NativeFunction
 
 if TYPE_CHECKING:
     from minicaffe.backends.onednn.backend import OneDnnBackend
@@ -24,6 +29,9 @@ MIN_VALUES_PER_THREAD = 1 << 20
 
 def has_finite_values(backend: OneDnnBackend, x: OneDnnTensor) -> bool:
     """Return whether all values are finite; the padding of a packed layout is 0."""
+    find = backend.native_function("find_non_finite")
+    if find is not None:
+        return _is_finite_in_c(find, backend, x)
     values = x.values(x.layout)
     threads = min(backend.threads, values.size // MIN_VALUES_PER_THREAD)
     if threads <= 1:
@@ -36,6 +44,17 @@ def has_finite_values(backend: OneDnnBackend, x: OneDnnTensor) -> bool:
 
     backend.spread(look, threads)
     return all(found)
+
+
+def _is_finite_in_c(find: NativeFunction, backend: OneDnnBackend, x: OneDnnTensor) -> bool:
+    stored = x.stored
+    size_bytes, kind = stored.size_bytes, value_type(stored)
+    threads = backend.engine.threads_for(size_bytes=size_bytes, keeps_bits=True)
+    found = ctypes.c_int64()
+    address = address_of(x.source(stored))
+    n = size_bytes // VALUE_BYTES[kind]
+    find(address, kind, n, ctypes.byref(found), threads)
+    return found.value == 0
 
 
 def without_warnings(compute: Callable[..., None], *tensors: OneDnnTensor) -> None:

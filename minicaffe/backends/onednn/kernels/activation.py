@@ -81,7 +81,7 @@ class OneDnnActivation(OneDnnKernel[Activation]):
         if self._substitute is not None:
             without_warnings(self._substitute.backward, x, y, dy, dx)
             return
-        if self._sum is not None and y.stored is y.layout:
+        if self._sum is not None and self._sum.layout([y]) is y.stored:
             self._sum.backward_relu(y, dy, dx)
             return
         values = y if self._recipe.reads_y else self._saved or x

@@ -3,9 +3,9 @@
 // x is plain, (samples, channels, pixels), or in blocks of LANES channels, (samples, channels /
 // LANES, pixels, LANES). Both are (samples, groups, length): a group is one channel, or one block.
 // A thread does all passes over a group before the next one, so that the second pass usually finds
-// it in the cache.
+// it in the cache. Values in blocks may be bfloat16, all of them: `type` is FLOAT32 or BFLOAT16.
 
-#include "native.h"
+#include "values.h"
 
 // Vectors whose float sums are added to the sums in double precision: few enough that rounding
 // does not grow with the number of values.
@@ -54,8 +54,9 @@ static inline void add_lanes(double *sums, const vec *values)
 }
 
 // Add up x - mu and its square, or, with dy, the gradient of `scaled` and its product with x - mu.
-static inline __attribute__((always_inline)) void add_row(
-    const float *x, const float *dy, const int rectifies, Channels of, int64_t length, Sums *sums)
+ALWAYS_INLINE void add_row(
+    const void *x, const void *dy, const int type, const int rectifies, Channels of, int64_t length,
+    Sums *sums)
 {
     const int64_t whole = length / LANES, rest = length % LANES;
     for (int64_t start = 0; start < whole; start += RUN) {
@@ -63,10 +64,10 @@ static inline __attribute__((always_inline)) void add_row(
         vec first[UNROLLED] = {{0}}, second[UNROLLED] = {{0}};
 #define ADD(k, at) \
     do { \
-        const vec value = load(x + (at)), distance = value - of.mu; \
+        const vec value = load_values(value_at(x, at, type), type), distance = value - of.mu; \
         vec gradient = distance; \
         if (dy != NULL) { \
-            gradient = load(dy + (at)); \
+            gradient = load_values(value_at(dy, at, type), type); \
             if (rectifies) gradient = masked(gradient, scaled(value, of)); \
         } \
         first[k] += gradient; \
@@ -84,13 +85,13 @@ static inline __attribute__((always_inline)) void add_row(
         add_lanes(sums->first, first);
         add_lanes(sums->second, second);
     }
-    if (rest) {
+    if (rest) { // of plain values
         const int64_t at = whole * LANES;
-        const vec ones = first_lanes(rest), value = load_part(x + at, rest);
+        const vec ones = first_lanes(rest), value = load_part((const float *)x + at, rest);
         const vec distance = (value - of.mu) * ones;
         vec gradient = distance;
         if (dy != NULL) {
-            gradient = load_part(dy + at, rest);
+            gradient = load_part((const float *)dy + at, rest);
             if (rectifies) gradient = masked(gradient, scaled(value, of));
         }
         for (int lane = 0; lane < rest; lane++) {
@@ -121,70 +122,101 @@ static inline vec channels(const float *values, int64_t group, int is_blocked)
     return is_blocked ? load(values + group * LANES) : fill(values[group]);
 }
 
-static void write_row(
-    const float *x, float *y, int rectifies, int streams, Channels of, int64_t length)
+ALWAYS_INLINE void write_row_as(
+    const void *x, void *y, const int type, const int rectifies, const int streams, Channels of,
+    int64_t length)
 {
     int64_t i = 0;
-    if (rectifies && streams)
-        for (; i + LANES <= length; i += LANES) stream(y + i, rectify(scaled(load(x + i), of)));
-    else if (streams)
-        for (; i + LANES <= length; i += LANES) stream(y + i, scaled(load(x + i), of));
-    else if (rectifies)
-        for (; i + LANES <= length; i += LANES) store(y + i, rectify(scaled(load(x + i), of)));
-    else
-        for (; i + LANES <= length; i += LANES) store(y + i, scaled(load(x + i), of));
-    if (i < length) {
-        vec last = scaled(load_part(x + i, length - i), of);
-        if (rectifies) last = rectify(last);
-        memcpy(y + i, &last, (size_t)(length - i) * sizeof(float));
+    for (; i + LANES <= length; i += LANES) {
+        const vec value = scaled(load_values(value_at(x, i, type), type), of);
+        void *to = value_to_write(y, i, type);
+        store_values(to, rectifies ? rectify(value) : value, type, streams);
     }
+    if (i < length) { // of plain values
+        vec last = scaled(load_part((const float *)x + i, length - i), of);
+        if (rectifies) last = rectify(last);
+        memcpy((float *)y + i, &last, (size_t)(length - i) * sizeof(float));
+    }
+}
+
+ALWAYS_INLINE void write_row(
+    const void *x, void *y, const int type, int rectifies, int streams, Channels of, int64_t length)
+{
+    if (rectifies && streams)
+        write_row_as(x, y, type, 1, 1, of, length);
+    else if (streams)
+        write_row_as(x, y, type, 0, 1, of, length);
+    else if (rectifies)
+        write_row_as(x, y, type, 1, 0, of, length);
+    else
+        write_row_as(x, y, type, 0, 0, of, length);
+}
+
+// Where the forward pass writes numbers of each channel: five rows, then the running statistics,
+// which may be NULL.
+typedef struct {
+    float *saved, *mean, *variance;
+    double fraction, eps;
+} Statistics;
+
+ALWAYS_INLINE void forward_group(
+    const void *x, const float *s, const float *b, void *y, const int type, Sizes sizes,
+    int64_t group, Statistics to, int rectifies, int streams)
+{
+    const int is_blocked = sizes.is_blocked, block = is_blocked ? LANES : 1;
+    const int64_t length = sizes.length, step = sizes.groups * length;
+    const int64_t n_channels = sizes.groups * block, m = sizes.samples * (length / block);
+    float *mu = to.saved, *root = mu + n_channels, *factor = root + n_channels;
+    float *term = factor + n_channels, *scale = term + n_channels;
+    const void *from = value_at(x, group * length, type);
+    // Sums of distances to some value of the channel, because those of x itself would cancel
+    // where the mean is large.
+    Channels of = {is_blocked ? load_values(from, type) : fill(*(const float *)from), {0}, {0}};
+    Sums sums = {{0}, {0}};
+    for (int64_t n = 0; n < sizes.samples; n++)
+        add_row(value_at(from, n * step, type), NULL, type, 0, of, length, &sums);
+    complete(&sums, is_blocked);
+    for (int lane = 0; lane < block; lane++) {
+        const int64_t c = group * block + lane;
+        const double distance = sums.first[lane] / m;
+        double var = sums.second[lane] / m - distance * distance;
+        if (var < 0) var = 0;
+        mu[c] = (float)(of.mu[lane] + distance);
+        root[c] = (float)(1 / sqrt(var + to.eps));
+        scale[c] = s ? s[c] : 1;
+        factor[c] = root[c] * scale[c];
+        term[c] = b ? b[c] : 0;
+        if (to.mean != NULL) {
+            to.mean[c] = (float)(to.fraction * to.mean[c] + mu[c]);
+            to.variance[c] = (float)(to.fraction * to.variance[c] + var * m / (m > 1 ? m - 1 : 1));
+        }
+    }
+    of.mu = channels(mu, group, is_blocked);
+    of.factor = channels(factor, group, is_blocked);
+    of.term = channels(term, group, is_blocked);
+    for (int64_t n = 0; n < sizes.samples; n++)
+        write_row(
+            value_at(from, n * step, type), value_to_write(y, group * length + n * step, type),
+            type, rectifies, streams, of, length);
+    if (streams) end_stream();
 }
 
 // Overwrite y = relu(s (x - mu) / sqrt(var + eps) + b), by groups. s and b (channels) may be NULL.
 // Overwrite `saved`, five times the channels: mu, 1 / sqrt(var + eps), its product with s, b and s.
 // Update the running statistics unless `mean` is NULL.
 EXPORT void batch_norm_forward(
-    const float *x, const float *s, const float *b, float *y, float *saved, float *mean,
-    float *variance, int64_t samples, int64_t groups, int64_t length, int is_blocked,
+    const void *x, const float *s, const float *b, void *y, float *saved, float *mean,
+    float *variance, int type, int64_t samples, int64_t groups, int64_t length, int is_blocked,
     double fraction, double eps, int rectifies, int streams, int threads)
 {
-    const int block = is_blocked ? LANES : 1;
-    const int64_t n_channels = groups * block, m = samples * (length / block);
-    float *mu = saved, *root = mu + n_channels, *factor = root + n_channels;
-    float *term = factor + n_channels, *scale = term + n_channels;
+    const Sizes sizes = {samples, groups, length, is_blocked};
+    const Statistics to = {saved, mean, variance, fraction, eps};
     PARALLEL_FOR(threads)
     for (int64_t group = 0; group < groups; group++) {
-        const float *from = x + group * length;
-        // Sums of distances to some value of the channel, because those of x itself would cancel
-        // where the mean is large.
-        Channels of = {is_blocked ? load(from) : fill(from[0]), {0}, {0}};
-        Sums sums = {{0}, {0}};
-        for (int64_t n = 0; n < samples; n++)
-            add_row(from + n * groups * length, NULL, 0, of, length, &sums);
-        complete(&sums, is_blocked);
-        for (int lane = 0; lane < block; lane++) {
-            const int64_t c = group * block + lane;
-            const double distance = sums.first[lane] / m;
-            double var = sums.second[lane] / m - distance * distance;
-            if (var < 0) var = 0;
-            mu[c] = (float)(of.mu[lane] + distance);
-            root[c] = (float)(1 / sqrt(var + eps));
-            scale[c] = s ? s[c] : 1;
-            factor[c] = root[c] * scale[c];
-            term[c] = b ? b[c] : 0;
-            if (mean != NULL) {
-                mean[c] = (float)(fraction * mean[c] + mu[c]);
-                variance[c] = (float)(fraction * variance[c] + var * m / (m > 1 ? m - 1 : 1));
-            }
-        }
-        of.mu = channels(mu, group, is_blocked);
-        of.factor = channels(factor, group, is_blocked);
-        of.term = channels(term, group, is_blocked);
-        for (int64_t n = 0; n < samples; n++)
-            write_row(
-                from + n * groups * length, y + (n * groups + group) * length, rectifies,
-                streams, of, length);
-        if (streams) end_stream();
+        if (HAS_BFLOAT16 && type == BFLOAT16)
+            forward_group(x, s, b, y, BFLOAT16, sizes, group, to, rectifies, streams);
+        else
+            forward_group(x, s, b, y, FLOAT32, sizes, group, to, rectifies, streams);
     }
 }
 
@@ -201,35 +233,36 @@ static inline vec gradient_of_x(vec x, vec g, Channels of, Gradients with)
 }
 
 // Overwrite dx and, unless it is NULL, g s: the gradient of the normalised values.
-static inline __attribute__((always_inline)) void write_gradient(
-    const float *x, const float *dy, float *dx, float *scaled_g, const int rectifies, int streams,
-    Channels of, Gradients with, int64_t length)
+ALWAYS_INLINE void write_gradient(
+    const void *x, const void *dy, void *dx, void *scaled_g, const int type, const int rectifies,
+    int streams, Channels of, Gradients with, int64_t length)
 {
-    for (int64_t i = 0; i < length; i += LANES) {
-        const int64_t n = length - i < LANES ? length - i : LANES;
-        const vec value = n == LANES ? load(x + i) : load_part(x + i, n);
-        vec g = n == LANES ? load(dy + i) : load_part(dy + i, n);
+    int64_t i = 0;
+    for (; i + LANES <= length; i += LANES) {
+        const vec value = load_values(value_at(x, i, type), type);
+        vec g = load_values(value_at(dy, i, type), type);
+        if (rectifies) g = masked(g, scaled(value, of));
+        const vec visible = g * with.s;
+        store_values(value_to_write(dx, i, type), gradient_of_x(value, g, of, with), type, streams);
+        if (scaled_g != NULL) store_values(value_to_write(scaled_g, i, type), visible, type, 0);
+    }
+    if (i < length) { // of plain values
+        const size_t size = (size_t)(length - i) * sizeof(float);
+        const vec value = load_part((const float *)x + i, length - i);
+        vec g = load_part((const float *)dy + i, length - i);
         if (rectifies) g = masked(g, scaled(value, of));
         const vec result = gradient_of_x(value, g, of, with), visible = g * with.s;
-        if (n < LANES) {
-            memcpy(dx + i, &result, (size_t)n * sizeof(float));
-            if (scaled_g != NULL) memcpy(scaled_g + i, &visible, (size_t)n * sizeof(float));
-        } else {
-            if (streams)
-                stream(dx + i, result);
-            else
-                store(dx + i, result);
-            if (scaled_g != NULL) store(scaled_g + i, visible);
-        }
+        memcpy((float *)dx + i, &result, size);
+        if (scaled_g != NULL) memcpy((float *)scaled_g + i, &visible, size);
     }
 }
 
-static inline __attribute__((always_inline)) void backward_group(
-    const float *x, const float *dy, float *dx, float *scaled_g, const float *saved, float *ds,
-    float *db, Sizes sizes, int64_t group, const int rectifies, int streams)
+ALWAYS_INLINE void backward_group(
+    const void *x, const void *dy, void *dx, void *scaled_g, const int type, const float *saved,
+    float *ds, float *db, Sizes sizes, int64_t group, const int rectifies, int streams)
 {
     const int is_blocked = sizes.is_blocked, block = is_blocked ? LANES : 1;
-    const int64_t length = sizes.length, step = sizes.groups * length;
+    const int64_t length = sizes.length, step = sizes.groups * length, start = group * length;
     const int64_t n_channels = sizes.groups * block;
     const double m = (double)sizes.samples * (double)(length / block);
     const float *root = saved + n_channels;
@@ -237,10 +270,11 @@ static inline __attribute__((always_inline)) void backward_group(
         channels(saved, group, is_blocked), channels(saved + 2 * n_channels, group, is_blocked),
         channels(saved + 3 * n_channels, group, is_blocked)};
     Sums sums = {{0}, {0}};
-    x += group * length, dy += group * length, dx += group * length;
-    if (scaled_g != NULL) scaled_g += group * length;
-    for (int64_t n = 0; n < sizes.samples; n++)
-        add_row(x + n * step, dy + n * step, rectifies, of, length, &sums);
+    for (int64_t n = 0; n < sizes.samples; n++) {
+        const int64_t at = start + n * step;
+        const void *gradient = value_at(dy, at, type);
+        add_row(value_at(x, at, type), gradient, type, rectifies, of, length, &sums);
+    }
     complete(&sums, is_blocked);
     Gradients with = {{0}, {0}, channels(saved + 4 * n_channels, group, is_blocked)};
     for (int lane = 0; lane < LANES; lane++) {
@@ -252,27 +286,36 @@ static inline __attribute__((always_inline)) void backward_group(
             if (db != NULL) db[group * block + lane] += (float)sums.first[lane];
         }
     }
-    for (int64_t n = 0; n < sizes.samples; n++)
+    for (int64_t n = 0; n < sizes.samples; n++) {
+        const int64_t at = start + n * step;
         write_gradient(
-            x + n * step, dy + n * step, dx + n * step, scaled_g ? scaled_g + n * step : NULL,
-            rectifies, streams, of, with, length);
+            value_at(x, at, type), value_at(dy, at, type), value_to_write(dx, at, type),
+            scaled_g ? value_to_write(scaled_g, at, type) : NULL, type, rectifies, streams, of,
+            with, length);
+    }
     if (streams) end_stream();
 }
 
 // Overwrite dx, which may be dy; add to the gradients of s and b unless they are NULL. Unless
 // `scaled_g` is NULL, which may be dy as well, overwrite it with the gradient of y before Scale.
 EXPORT void batch_norm_backward(
-    const float *x, const float *dy, float *dx, float *scaled_g, const float *saved, float *ds,
-    float *db,
+    const void *x, const void *dy, void *dx, void *scaled_g, const float *saved, float *ds,
+    float *db, int type,
     int64_t samples, int64_t groups, int64_t length, int is_blocked, int rectifies, int streams,
     int threads)
 {
     const Sizes sizes = {samples, groups, length, is_blocked};
     PARALLEL_FOR(threads)
     for (int64_t group = 0; group < groups; group++) {
-        if (rectifies)
-            backward_group(x, dy, dx, scaled_g, saved, ds, db, sizes, group, 1, streams);
+        if (HAS_BFLOAT16 && type == BFLOAT16 && rectifies)
+            backward_group(
+                x, dy, dx, scaled_g, BFLOAT16, saved, ds, db, sizes, group, 1, streams);
+        else if (HAS_BFLOAT16 && type == BFLOAT16)
+            backward_group(
+                x, dy, dx, scaled_g, BFLOAT16, saved, ds, db, sizes, group, 0, streams);
+        else if (rectifies)
+            backward_group(x, dy, dx, scaled_g, FLOAT32, saved, ds, db, sizes, group, 1, streams);
         else
-            backward_group(x, dy, dx, scaled_g, saved, ds, db, sizes, group, 0, streams);
+            backward_group(x, dy, dx, scaled_g, FLOAT32, saved, ds, db, sizes, group, 0, streams);
     }
 }

@@ -11,6 +11,7 @@ from minicaffe.backends.onednn.kernels._batch_norm_primitives import BatchNormPr
 from minicaffe.backends.onednn.kernels._native_batch_norm import NativeBatchNorm
 from minicaffe.backends.onednn.kernels._scaled_batch_norm import ScaledBatchNorm
 from minicaffe.backends.onednn.runtime.images import images_layout
+from minicaffe.backends.onednn.runtime.memory import Layout
 from minicaffe.backends.onednn.runtime.tensor import OneDnnTensor
 from minicaffe.ops.activation import starts_with_relu
 from minicaffe.ops.backend import Array, EpilogueOp, Tensor
@@ -56,7 +57,7 @@ class OneDnnBatchNorm(OneDnnKernel[BatchNorm]):
         y: OneDnnTensor,
     ) -> None:
         """Overwrite y; update the statistics."""
-        self._layout = images_layout(x)
+        self._layout = self._layout_of(x)
         if self.op.use_stored:
             total = float(weight.read()[0])
             share = 1 / total if total else 0.0
@@ -68,7 +69,7 @@ class OneDnnBatchNorm(OneDnnKernel[BatchNorm]):
             self._saved_x.move_from(x, self._layout)
             x = self._saved_x
         self._x, self._y = x, y
-        self._used = self._native if self._native and self._native.suits(self._layout) else None
+        self._used = self._native if self._is_native(self._layout) else None
         if self._used is not None:
             self._used.forward(self._layout, x, *self._fused(), y, (mean, variance))
             total = weight.update()
@@ -80,6 +81,14 @@ class OneDnnBatchNorm(OneDnnKernel[BatchNorm]):
         else:
             self._primitives.forward(self._layout)(x, y, self._mu, self._var)
         self._update_statistics(mean.update(), variance.update(), weight.update())
+
+    def _layout_of(self, x: OneDnnTensor) -> Layout:
+        """Return the layout to compute in, of bfloat16 if x is stored so and C code reads it."""
+        stored = self.backend.native_layout(x)
+        return stored if self._is_native(stored) else images_layout(x)
+
+    def _is_native(self, layout: Layout) -> bool:
+        return self._native is not None and self._native.suits(layout)
 
     def fuse(self, epilogue: Sequence[EpilogueOp]) -> int:
         """Fuse Scale and ReLU of y, forward and backward."""

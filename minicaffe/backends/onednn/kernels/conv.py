@@ -15,7 +15,7 @@ from minicaffe.backends.onednn.kernels._channel_bias import OneDnnChannelBias
 from minicaffe.backends.onednn.kernels._depthwise_conv import DepthwiseConv, plan_depthwise_conv
 from minicaffe.backends.onednn.kernels._epilogue import OneDnnEpilogue
 from minicaffe.backends.onednn.kernels._packed_product import OPERANDS, PackedProduct, Request
-from minicaffe.backends.onednn.kernels._small_conv import plan_small_conv
+from minicaffe.backends.onednn.kernels._small_conv import SmallConv, plan_small_conv
 from minicaffe.backends.onednn.runtime.channel_epilogue import ChannelEpilogue
 from minicaffe.backends.onednn.runtime.library import Alg, Arg, DataType, Query
 from minicaffe.backends.onednn.runtime.memory import AnyLayout, Layout
@@ -64,7 +64,10 @@ class OneDnnConv(PackedProduct[Conv]):
         self._channel_bias = OneDnnChannelBias(backend, y[1]) if has_channel_bias else None
         self._epilogue = OneDnnEpilogue(backend, y)
         self._without_epilogue = self._call_forward(EpilogueKind())
-        self._native = plan_small_conv(backend, op, x, y) or self._plan_depthwise()
+        self._native: SmallConv | DepthwiseConv | None = plan_small_conv(backend, op, x, y)
+        if self._native is None and backend.precision == FP32:
+            self._native = self._plan_depthwise()
+        self._float32_gradient = cache_method(self._plan_float32_gradient)
         self._winograd = cache_method(self._plan_winograd)
         self._winograd_of_weights = cache_method(self._plan_winograd_of_weights)
         self._winograd_of_data = cache_method(self._plan_winograd_of_data)
@@ -117,6 +120,8 @@ class OneDnnConv(PackedProduct[Conv]):
         winograd = self._winograd_of_data()
         if winograd is not None:
             winograd(dy, w, dx)
+        elif (in_float32 := self._float32_gradient()) is not None:
+            in_float32.backward_data(dy, w, dx)
         else:
             self._call_gradient()(dy, w, dx)
 
@@ -149,7 +154,14 @@ class OneDnnConv(PackedProduct[Conv]):
         """Return the C kernels for one filter a channel, in the library's layouts."""
         primitive = self._without_epilogue.primitive
         x, y = primitive.layout(Query.SRC, self._wide), primitive.layout(Query.DST, self._narrow)
-        return plan_depthwise_conv(self.backend, self.op, x, y)
+        return plan_depthwise_conv(self.backend, self.op, x.widened, y.widened)
+
+    def _plan_float32_gradient(self) -> DepthwiseConv | None:
+        """Return the C kernels for one filter a channel with a stride.
+
+        The library takes seven times as long in bfloat16.
+        """
+        return None if set(self.op.stride) == {1} else self._plan_depthwise()
 
     def _correlation(self) -> Correlation | None:
         """Return the sizes if there are C kernels for Winograd's algorithm in this precision."""
@@ -159,7 +171,7 @@ class OneDnnConv(PackedProduct[Conv]):
 
     def _is_faster(self, sizes: Correlation) -> bool:
         native = self.backend.native
-        return native is not None and sizes.is_faster(native.lanes)
+        return native is not None and sizes.is_faster(native.lanes, self._operands)
 
     def _plan_winograd(self) -> Winograd | None:
         """Return Winograd's algorithm for y, None if it is not faster."""

@@ -33,6 +33,8 @@ from minicaffe.ops.inner_product import InnerProduct
 # keep values in registers but divides the work badly among threads. The first number is a limit of
 # the C kernel.
 MAX_ROWS, MAX_ROWS_OF_ONE_THREAD = 64, 48
+# Rows up to which it is as fast as products of bfloat16, whose weights are converted first.
+MAX_FLOAT32_ROWS = 24
 # The C kernel copies x in parts of so many columns.
 PACKED_COLUMNS = 256
 
@@ -41,8 +43,11 @@ PACKED_COLUMNS = 256
 def plan_inner_product(
     backend: OneDnnBackend, op: InnerProduct, *tensors: Tensor
 ) -> OneDnnKernel[InnerProduct]:
-    """Return the kernel for the backend's precision."""
-    cls = OneDnnInnerProduct if backend.precision is FP32 else PackedInnerProduct
+    """Return the kernel: of float32 for few rows in any precision, because these are not slower."""
+    rows = math.prod(tensors[0].shape[: op.axis])
+    is_small = rows <= MAX_FLOAT32_ROWS and backend.native is not None and not op.transpose
+    is_float32 = is_small or backend.precision is FP32
+    cls = OneDnnInnerProduct if is_float32 else PackedInnerProduct
     return cls(backend, op, *tensors)
 
 

@@ -30,11 +30,12 @@ class OneDnnLrn(OneDnnKernel[Lrn]):
 
     def forward(self, x: OneDnnTensor, y: OneDnnTensor) -> None:
         """Overwrite y."""
-        self._layout = x.layout
+        self._layout = self.backend.native_layout(x)
         blocked = self._blocked(self._layout)
         if blocked is not None:
             blocked.forward(x, y)
             return
+        self._layout = x.layout
         compiled = self._compiled(self._layout)
         if compiled.computes_forward:
             compiled.forward(x, y)

@@ -84,8 +84,9 @@ class OneDnnPool(OneDnnKernel[Pool]):
         if self.op.mode == "max" and not has_finite_values(self.backend, x):
             self._forward_substitute(x, y, mask)
             return
-        # The maximum of bfloat16 values is one of them; averages are computed in float32.
+        # The maximum of bfloat16 values is one of them; averages are written as float32.
         self._layout = x.stored if self.op.mode == "max" else x.layout
+        self._gradient_layout = x.stored
         self._forward(self._layout)(x, y)
         if self._ratio is not None:
             self._multiply(y.layout)(y, self._ratio, y)
@@ -136,7 +137,7 @@ class OneDnnPool(OneDnnKernel[Pool]):
         if self._ratio is not None:
             self._multiply(dy.layout)(dy, self._ratio, self._scaled)
             dy = self._scaled
-        self._backward(self._layout)(dy, dx)
+        self._backward(self._gradient_layout)(dy, dx)
 
     def _new_pairs(self, layout: Layout) -> PairPool | None:
         return plan_pair_pool(self.backend, self.op, layout, self._y)

@@ -7,13 +7,30 @@ it saves no memory traffic.
 
 from __future__ import annotations
 
+import enum
 from typing import NamedTuple
 
 from minicaffe.backends.onednn.runtime import library as _lib
 from minicaffe.backends.onednn.runtime.library import Alg, DataType, Prop
-from minicaffe.backends.onednn.runtime.memory import AnyLayout
+from minicaffe.backends.onednn.runtime.memory import AnyLayout, Layout
 from minicaffe.backends.onednn.runtime.primitive import Engine, Primitive
 from minicaffe.errors import Unsupported
+
+
+class ValueType(enum.IntEnum):
+    """How C kernels read and write values, as in values.h; all arithmetic is that of float32."""
+
+    FLOAT32 = 0
+    ROUNDED_TO_BFLOAT16 = 1
+    BFLOAT16 = 2
+
+
+VALUE_BYTES = {ValueType.FLOAT32: 4, ValueType.BFLOAT16: 2}
+
+
+def value_type(layout: Layout) -> ValueType:
+    """Return how values in a layout are stored."""
+    return ValueType.BFLOAT16 if layout.data_type is DataType.BF16 else ValueType.FLOAT32
 
 
 class Precision(NamedTuple):

@@ -7,7 +7,6 @@ positions: 36 multiplications where the definition takes 144, or 100.
 
 from __future__ import annotations
 
-import enum
 import math
 from typing import NamedTuple
 
@@ -15,6 +14,7 @@ import numpy as np
 
 from minicaffe.backends.onednn.runtime.library import TAGS_OF_FILTERS, TAGS_OF_IMAGES, DataType
 from minicaffe.backends.onednn.runtime.memory import Layout, TaggedLayout, address_of
+from minicaffe.backends.onednn.runtime.precision import ValueType
 from minicaffe.backends.onednn.runtime.tensor import OneDnnTensor
 from minicaffe.ops.backend import HostArray, Shape
 from minicaffe.ops.conv import Conv
@@ -27,14 +27,11 @@ POSITIONS = SPAN**2
 MIN_TILES = {3: 12, 5: 24}
 # The share of the computed outputs that must be inside the image.
 MIN_SHARE = 0.5
-
-
-class ValueType(enum.IntEnum):
-    """How the C kernels read and write values: as in winograd.h."""
-
-    FLOAT32 = 0
-    ROUNDED_TO_BFLOAT16 = 1
-    BFLOAT16 = 2
+# How many multiplications one of Winograd's must replace to be as fast as direct products of
+# bfloat16, which take half the time of float32, and for how many pixels these multiply while the
+# filters are converted to bfloat16; measured on an AMD EPYC (Zen 5).
+MIN_SAVING_OF_BF16 = 3.5
+PIXELS_OF_CONVERSION = 300
 
 
 class Correlation(NamedTuple):
@@ -82,12 +79,26 @@ class Correlation(NamedTuple):
         """Rows and columns of an output tile."""
         return SPAN + 1 - self.taps
 
-    def is_faster(self, lanes: int) -> bool:
-        """Return whether the C kernels can compute this, and faster than direct convolution."""
+    def is_faster(self, lanes: int, operands: DataType = DataType.F32) -> bool:
+        """Return whether the C kernels can compute this, and faster than direct convolution.
+
+        Parameters
+        ----------
+        lanes : int
+            Channels in a block.
+        operands : DataType
+            Of the direct convolution.
+        """
         rows, columns = self._grid
         share = self.y[2] * self.y[3] / (rows * columns * self._outputs**2)
         fits = max(self.pad) < self.taps and not any(n % lanes for n in self.group_channels)
-        return fits and self.tiles >= MIN_TILES[self.taps] and share >= MIN_SHARE
+        if not fits or self.tiles < MIN_TILES[self.taps] or share < MIN_SHARE:
+            return False
+        if operands is not DataType.BF16:
+            return True
+        saving = share * (self._outputs * self.taps) ** 2 / POSITIONS
+        pixels = self.x[0] * self.y[2] * self.y[3]
+        return saving * (1 + PIXELS_OF_CONVERSION / pixels) >= MIN_SAVING_OF_BF16
 
     def structure(self, lanes: int, tiles: int, is_shared: bool) -> HostArray:
         """Return the structure `Correlation` of winograd.h.

@@ -53,7 +53,7 @@ ALWAYS_INLINE void write_tiles_of(
             }
             for (int i = 0; i < outputs && i < columns; i++) {
                 const int64_t at = offset + r * c->y.row + i * c->y.pixel;
-                store_values((void *)value_at(y, at, type), line[i], type, epilogue->streams);
+                store_values(value_to_write(y, at, type), line[i], type, epilogue->streams);
             }
         }
     }
@@ -91,7 +91,7 @@ static void multiply_panel(
         for (int j = 0; j < vectors; j++) {
             write_tiles(
                 c, m + j * n * LANES, m_step, first + from, n, epilogue, (block + j) * LANES,
-                (void *)value_at(y, (block + j) * c->y.block, (int)c->y_type));
+                value_to_write(y, (block + j) * c->y.block, (int)c->y_type));
         }
     }
 }

@@ -13,7 +13,7 @@
 
 #include <omp.h>
 
-#include "native.h"
+#include "values.h"
 
 #define SPAN 6
 #define POSITIONS 36
@@ -24,17 +24,11 @@
 // LANES x LANES filters of one tap.
 #define WEIGHT_BLOCK (LANES * LANES)
 
-#define ALWAYS_INLINE static inline __attribute__((always_inline))
-
 // Images in blocks of LANES channels: their size, and the distances in values between neighbours.
 // A block of all channels (channels last) has the same form.
 typedef struct {
     int64_t rows, columns, image, block, row, pixel;
 } Images;
-
-// How the values of images are stored. Values to be rounded have the precision of bfloat16, as those
-// of a convolution with bfloat16 operands; all arithmetic is that of float32.
-enum { FLOAT32, ROUNDED_TO_BFLOAT16, BFLOAT16 };
 
 // A correlation of x, padded above and left, with filters gives y. Written by `forward.py`.
 typedef struct {
@@ -45,7 +39,7 @@ typedef struct {
     int64_t taps; // Rows and columns of a filter: 3 or 5.
     int64_t is_flipped; // Whether x and y are gradients of a convolution's output and input.
     Images x, y;
-    int64_t x_type, y_type, w_type; // w: not BFLOAT16
+    int64_t x_type, y_type, w_type; // as in values.h; w is not BFLOAT16
 } Correlation;
 
 typedef struct {
@@ -68,46 +62,6 @@ ALWAYS_INLINE int64_t n_tiles(const Correlation *c)
 ALWAYS_INLINE int64_t position_step(int64_t blocks, int64_t tiles)
 {
     return (blocks * tiles + 1) * LANES;
-}
-
-// The address of a value of images.
-ALWAYS_INLINE const void *value_at(const void *images, int64_t offset, int type)
-{
-    return (const char *)images + offset * (type == BFLOAT16 ? 2 : 4);
-}
-
-ALWAYS_INLINE vec load_values(const void *from, int type)
-{
-#ifdef __AVX512BF16__
-    if (type != FLOAT32) {
-        const __m256i halves = type == BFLOAT16
-            ? _mm256_loadu_si256((const __m256i *)from)
-            : (__m256i)_mm512_cvtneps_pbh(_mm512_loadu_ps(from));
-        return (vec)_mm512_slli_epi32(_mm512_cvtepu16_epi32(halves), 16);
-    }
-#endif
-    (void)type;
-    return load(from);
-}
-
-// `streams`: past the cache, which then need not load the memory before it is overwritten.
-ALWAYS_INLINE void store_values(void *to, vec values, int type, int streams)
-{
-#ifdef __AVX512BF16__
-    if (type == BFLOAT16) {
-        const __m256i halves = (__m256i)_mm512_cvtneps_pbh((__m512)values);
-        if (streams)
-            _mm256_stream_si256((__m256i *)to, halves);
-        else
-            _mm256_storeu_si256((__m256i *)to, halves);
-        return;
-    }
-#endif
-    (void)type;
-    if (streams)
-        stream(to, values);
-    else
-        store(to, values);
 }
 
 // The first of n items that belong to a member of a team.
