@@ -92,13 +92,14 @@ class Layer(Generic[P]):
     quantized_type: ClassVar[str] = ""
     # Whether a top may be the bottom of the same index; if not, the net raises an error.
     in_place: ClassVar[bool] = False
-    # Whether `recompute_forward` repeats the values of `forward` later, as without random numbers.
-    # Set on the instance if it depends on the settings.
+    # Whether `recompute_forward` repeats the values of `forward`. May be set on the instance.
     can_recompute: bool = False
     # Whether it reads no bottom where the layer works in place. Set like `can_recompute`.
     saves_bottom: bool = False
     # Whether backward can write the bottom's diff over the top's, where their data are apart.
     overwrites_top_diff: bool = False
+    # Whether the gradient of each bottom is the top's. Set like `can_recompute`.
+    copies_top_diff: bool = False
     # Tops that are created if the prototxt omits them (losses have one).
     automatic_tops: ClassVar[int] = 0
     # Loss weight of the first top if the prototxt sets none. May be set in `__init__`.
@@ -118,8 +119,7 @@ class Layer(Generic[P]):
     # The largest loss that a sample can have, at probability 0, if the loss is a mean over samples;
     # 0 if there is no such limit. Set on the instance if it depends on the settings.
     largest_loss: float = 0.0
-    # Bottoms that never get a gradient, even under force_backward (labels). Set on the instance
-    # if it depends on the number of bottoms.
+    # Bottoms that never get a gradient, even under force_backward (labels). Set likewise.
     without_gradient: tuple[int, ...] = ()
     # Parameters into which forward enters statistics of the batch; the processes of one training
     # average them. Set on the instance if it depends on the settings.

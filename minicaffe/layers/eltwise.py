@@ -59,7 +59,9 @@ class Eltwise(Layer[EltwiseParameter]):
             )
         top[0].reshape(first.shape)
         tensors = (blob.data for blob in (*bottom, *top))
-        self.kernel = self.plan(self._op(len(bottom)), *tensors)
+        op = self._op(len(bottom))
+        self.copies_top_diff = set(op.coefficients) == {1.0}
+        self.kernel = self.plan(op, *tensors)
 
     def _op(self, n: int) -> EltwiseOp:
         proto = self.settings

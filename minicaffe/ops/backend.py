@@ -110,10 +110,13 @@ class Placement:
     tensor : Tensor
     start : int
         Index of the first value. Tensors whose places overlap are not live at the same time.
+    keeps_terms : bool
+        Whether the terms of a sum that the tensor holds keep their values until it is overwritten.
     """
 
     tensor: Any  # a tensor of the backend that is given the placement
     start: int
+    keeps_terms: bool = False
 
 
 K = TypeVar("K", covariant=True)
@@ -153,6 +156,8 @@ class Backend(Protocol):
 
     name: str
     dtype: np.dtype[Any]
+    # Whether sums and copies of gradients are computed when they are read, if the terms allow it.
+    defers_sums: bool
 
     @property
     def description(self) -> str:

@@ -105,6 +105,7 @@ class OneDnnBackend(ReferenceBackend):
         }
     )
     precisions = ("fp32", "bf16")
+    defers_sums = True
 
     def __init__(
         self, strict: bool = False, threads: int | None = None, precision: str | None = None
@@ -208,7 +209,7 @@ class OneDnnBackend(ReferenceBackend):
             for placement in group:
                 tensor, start = placement.tensor, placement.start * FLOAT_BYTES
                 place = memory.part(start, math.prod(tensor.shape) * FLOAT_BYTES)
-                tensor.share_memory(place, others)
+                tensor.share_memory(place, others, placement.keeps_terms)
 
 
 def _spread(

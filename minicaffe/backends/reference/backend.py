@@ -48,6 +48,7 @@ class ReferenceBackend:
     inherited: ClassVar[frozenset[type[Op[Any]]]] = frozenset()
     # Values of --precision; the first is the default.
     precisions: ClassVar[tuple[str, ...]] = ("fp32",)
+    defers_sums = False
 
     def __init__(
         self,

@@ -110,14 +110,10 @@ def find_gradient_ranges(steps: Sequence[Step]) -> dict[Blob, LiveRange]:
     """
     ranges: dict[Blob, LiveRange] = {}
     apart: set[Blob] = set()
-    owner = _diff_owners(steps)
+    owner = diff_owners(steps)
     for i in reversed(range(len(steps))):
         step, time = steps[i], backward_time(steps, i)
-        written = [
-            owner(blob)
-            for blob, is_wanted in zip(step.bottom, step.propagate_down, strict=True)
-            if step.needs_backward and is_wanted
-        ]
+        written = map(owner, written_gradients(step))
         read = [owner(blob) for blob in step.top] if step.needs_backward else []
         apart.update(one for one in read if one not in ranges)
         for one in (*written, *read):
@@ -132,7 +128,13 @@ def find_gradient_ranges(steps: Sequence[Step]) -> dict[Blob, LiveRange]:
     return {blob: live for blob, live in ranges.items() if blob not in apart}
 
 
-def _diff_owners(steps: Sequence[Step]) -> Callable[[Blob], Blob]:
+def written_gradients(step: Step) -> list[Blob]:
+    """Return the bottoms whose gradients a step writes."""
+    wanted = zip(step.bottom, step.propagate_down, strict=True)
+    return [blob for blob, is_wanted in wanted if step.needs_backward and is_wanted]
+
+
+def diff_owners(steps: Sequence[Step]) -> Callable[[Blob], Blob]:
     """Return a function that returns the owner of a blob's gradient in a backward pass.
 
     A layer whose top is a view of its bottom may share the gradient in its backward pass only.

@@ -8,6 +8,7 @@ from functools import partial
 from minicaffe.blob import Blob
 from minicaffe.errors import NetError
 from minicaffe.log import logger
+from minicaffe.net.memory.deferral import keep_terms, share_copied_gradients
 from minicaffe.net.memory.demand import MemoryDemand, demand_of_passes
 from minicaffe.net.memory.lifetimes import (
     LiveRange,
@@ -77,26 +78,30 @@ class SharedMemory:
     def share_gradients(self) -> None:
         """Share memory between gradients that a backward pass needs at different times."""
         self._begin()
-        ranges = self._gradient_ranges()
+        ranges, sums = self._gradient_ranges()
         self.blobs = share(
-            self._backend, {Stored(blob, True): [live] for blob, live in ranges.items()}
+            self._backend, {Stored(blob, True): [live] for blob, live in ranges.items()}, sums
         )
 
     def drop_values(self, kept: Collection[Blob]) -> None:
         """Share memory between values and gradients, and drop values that are made again."""
         self._begin()
-        gradients = self._gradient_ranges()
+        gradients, sums = self._gradient_ranges()
         plan = choose(self._steps, [*self._kept, *kept], gradients)
         ranges = {Stored(blob): lives for blob, lives in plan.ranges.items()}
         ranges |= {Stored(blob, True): [live] for blob, live in gradients.items()}
-        self.blobs = share(self._backend, ranges)
+        self.blobs = share(self._backend, ranges, sums)
         self._repeated, self._drops_values = plan.repeated, True
         self._log(plan)
 
-    def _gradient_ranges(self) -> dict[Blob, LiveRange]:
+    def _gradient_ranges(self) -> tuple[dict[Blob, LiveRange], set[Blob]]:
+        """Return when gradients are needed, and which are sums that may be computed later."""
         ranges = find_gradient_ranges(self._steps)
         share_gradients_in_place(self._steps, ranges)
-        return ranges
+        if not self._backend.defers_sums:
+            return ranges, set()
+        share_copied_gradients(self._steps, ranges)
+        return ranges, keep_terms(self._steps, ranges)
 
     def _log(self, plan: Recomputation) -> None:
         unit = self._backend.activation_bytes / _MIB

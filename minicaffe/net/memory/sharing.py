@@ -82,13 +82,27 @@ class SharedBlobs:
         return sum(blob.count for blob in (*self.values, *self.gradients))
 
 
-def share(backend: Backend, ranges: Mapping[Stored, Sequence[LiveRange]]) -> SharedBlobs:
-    """Share memory between tensors that are not live at the same time; return what is shared."""
+def share(
+    backend: Backend,
+    ranges: Mapping[Stored, Sequence[LiveRange]],
+    sums: Collection[Blob] = (),
+) -> SharedBlobs:
+    """Share memory between tensors that are not live at the same time; return what is shared.
+
+    Parameters
+    ----------
+    backend : Backend
+    ranges : mapping of Stored to sequence of LiveRange
+    sums : collection of Blob
+        The owners of gradients that are sums whose terms live until the sum is overwritten.
+    """
     starts = find_places(ranges)
     groups = find_groups(ranges)
-    backend.share_memory(
-        [[Placement(_tensor(one), starts[one]) for one in group] for group in groups]
-    )
+
+    def place(one: Stored) -> Placement:
+        return Placement(_tensor(one), starts[one], one.is_gradient and one.blob in sums)
+
+    backend.share_memory([[place(one) for one in group] for group in groups])
     return SharedBlobs(
         frozenset(one.blob for one in ranges if not one.is_gradient),
         frozenset(one.blob for one in ranges if one.is_gradient),

@@ -6,6 +6,8 @@ import numpy as np
 import pytest
 
 from minicaffe.backends.onednn.kernels.layout import OneDnnAdd
+from minicaffe.backends.onednn.runtime.memory import Buffer
+from minicaffe.backends.onednn.runtime.tensor import OneDnnTensor
 from minicaffe.ops.activation import Relu
 from minicaffe.ops.eltwise import Eltwise
 from minicaffe.ops.layout import Add
@@ -105,6 +107,40 @@ def test_visible_tensors_are_computed_at_once(make, add, onednn):
     view = y.host()
     onednn.plan(Add(), a, a, y).forward([a, a], y)
     np.testing.assert_array_equal(view, np.full(SHAPE, 2))
+
+
+def shared(onednn, layout, keeps_terms):
+    """Return a tensor in memory that others use as well."""
+    y = onednn.tensor(SHAPE)
+    y.share_memory(Buffer(layout.size_bytes, onednn.engine.handle), [], keeps_terms)
+    return y
+
+
+@pytest.mark.parametrize("keeps_terms", [False, True])
+def test_sums_in_shared_memory_are_deferred_if_their_terms_live(onednn, make, keeps_terms):
+    a, b = make(1), make(2)
+    whole, copy = (shared(onednn, a.layout, keeps_terms) for _ in range(2))
+    onednn.plan(Add(), a, b, whole).forward([a, b], whole)
+    onednn.plan(Add(), a, copy).forward([a], copy)
+    assert tuple(whole.terms()) == ((a, b) if keeps_terms else (whole,))
+    assert tuple(copy.terms()) == ((a,) if keeps_terms else (copy,))
+    assert (number_of(whole), number_of(copy)) == (3, 1)
+
+
+@pytest.mark.parametrize("change", [lambda t: t.values_to_write(t.layout), lambda t: t.update()])
+def test_sums_of_an_earlier_pass_are_not_computed(onednn, make, change, monkeypatch):
+    """Their memory may hold other values by then."""
+    a, b = make(1), make(2)
+    whole, copy = (shared(onednn, a.layout, True) for _ in range(2))
+    onednn.plan(Add(), a, b, whole).forward([a, b], whole)
+    onednn.plan(Add(), a, copy).forward([a], copy)
+    with monkeypatch.context() as patch:
+        patch.setattr(OneDnnAdd, "_add", lambda *_: pytest.fail("the sum was stored"))
+        patch.setattr(OneDnnTensor, "copy_from", lambda *_: pytest.fail("the copy was stored"))
+        change(a).fill(9)
+    assert (number_of(a), number_of(b)) == (9, 2)
+    assert whole.is_zero
+    assert copy.is_zero
 
 
 @pytest.mark.parametrize("n", [1, 2, 3, 5])

@@ -9,6 +9,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from minicaffe.backends.onednn.kernels._channel_blocks import has_blocks
 from minicaffe.backends.onednn.runtime.primitive import Primitive
 from minicaffe.backends.reference import ReferenceBackend
 from minicaffe.errors import Unsupported
@@ -74,6 +75,7 @@ CONVOLUTIONS = {
     "groups": ((2, 6, 11, 7), 9, Conv((3, 2), (2, 3), (1, 0), (1, 2), group=3)),
     "blocked groups": ((3, 16, 14, 15), 32, Conv((5, 5), (2, 2), (2, 2), (1, 1), group=2)),
     "columns": ((2, 20, 9, 8), 10, Conv((5, 5), (1, 1), (0, 0), (1, 1))),
+    "skipped pixels": ((2, 32, 9, 14), 48, Conv((1, 1), (2, 3), (0, 0), (1, 1))),
     "one axis": ((3, 5, 13), 7, Conv((3,), (2,), (1,), (1,), bias=False)),
     "three axes": ((3, 5, 5, 6, 7), 7, Conv((3, 2, 1), (2, 1, 1), (1, 0, 0), (1, 1, 1))),
     "depthwise": ((2, 4, 9, 9), 4, Conv((4, 4), (2, 2), (1, 1), (1, 1), group=4)),
@@ -246,6 +248,18 @@ def test_slice_of_a_packed_tensor(onednn, channels):
         return *ys, dx, *samples
 
     agree(onednn, body)
+
+
+def test_gradients_of_skipped_pixels_stay_packed(onednn):
+    """The library would choose channels last, and every gradient would be converted."""
+    if not block_size(onednn, 48):
+        pytest.skip("convolutions choose C order with this instruction set")
+    x, w = onednn.tensor((2, 32, 9, 14)), onednn.tensor((48, 32, 1, 1))
+    y, dx = onednn.tensor((2, 48, 5, 7)), onednn.tensor(x.shape)
+    kernel = onednn.plan(Conv((1, 1), (2, 2), (0, 0), (1, 1), bias=False), x, w, y)
+    kernel.forward(x, w, None, y)
+    kernel.backward_data(y, w, dx)
+    assert has_blocks(dx.layout, dx.layout.offset((0, 0, 0, 1)))
 
 
 def block_size(onednn, channels):

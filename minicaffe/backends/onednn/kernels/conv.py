@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from minicaffe.backends.method_cache import cache_method
 from minicaffe.backends.onednn.backend import OneDnnBackend, kernel
 from minicaffe.backends.onednn.kernels._channel_bias import OneDnnChannelBias
+from minicaffe.backends.onednn.kernels._channel_blocks import BLOCKS, has_blocks
 from minicaffe.backends.onednn.kernels._depthwise_conv import DepthwiseConv, plan_depthwise_conv
 from minicaffe.backends.onednn.kernels._epilogue import OneDnnEpilogue
 from minicaffe.backends.onednn.kernels._packed_product import OPERANDS, PackedProduct, Request
@@ -214,7 +215,22 @@ class OneDnnConv(PackedProduct[Conv]):
     def _gradient_layouts(self) -> tuple[Request, Request]:
         if self._uses_columns():
             return Layout.plain(self._wide), Layout.plain(self._narrow)
+        if self._skips_pixels():
+            forward = self._call_forward(EpilogueKind()).primitive
+            wide = forward.layout(Query.SRC, self._wide)
+            narrow = forward.layout(Query.DST, self._narrow)
+            if any(has_blocks(wide, n) and has_blocks(narrow, n) for n in BLOCKS):
+                return wide, narrow
         return AnyLayout(self._wide, self._results), self._narrow_operand()
+
+    def _skips_pixels(self) -> bool:
+        """Return whether most of the gradient of the data is zero: 1x1 filters with a stride.
+
+        The library's choice of layouts, channels last, is slower, and the gradients on both sides
+        would be converted. Measured on AVX2, the six of ResNet-50 take 25 ms in blocks, 33 ms so.
+        """
+        is_float = self.backend.precision == FP32
+        return is_float and set(self.op.kernel) == {1} and min(self.op.stride) > 1
 
     def _uses_columns(self) -> bool:
         """Return whether the gradient of the data is faster as a product over columns (im2col).

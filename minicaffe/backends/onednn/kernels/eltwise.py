@@ -83,10 +83,10 @@ class OneDnnSum(OneDnnEltwise):
     def _backward(self, wanted: Wanted, xs: Tensors, y: OneDnnTensor, dy: OneDnnTensor) -> None:
         for i, dx in wanted:
             coefficient = self.op.coefficients[i]
-            if coefficient == 1:
-                dx.defer([dy])
-            else:
+            if coefficient != 1:
                 self._scale(dy.layout, coefficient)(dy, dx)
+            elif dx is not dy:
+                dx.defer([dy])
 
     def _plan_sum(self, layout: Layout) -> Call:
         return plan_sum(self.engine, layout, self.op.coefficients)

@@ -35,10 +35,14 @@ class DeferredSum:
     """
 
     is_pinned: bool
+    is_zero: bool
     _deferred: _Sum[Self] | None
 
     def __init__(self) -> None:
         self._deferred = None
+        # Whether terms that share memory keep their values until this sum is overwritten. A term
+        # that changes is then one of a later pass.
+        self._keeps_terms = False
         # The tensors whose sums have this one as a term; weakly, because they hold it.
         self._readers: list[ref[Self]] = []
 
@@ -69,7 +73,9 @@ class DeferredSum:
         """
         self._overwrite()
         self._deferred = _Sum(terms, add_up)
-        if any(tensor.is_pinned or tensor.shares_memory for tensor in (self, *terms)):
+        shares = any(tensor.shares_memory for tensor in (self, *terms))
+        is_pinned = any(tensor.is_pinned for tensor in (self, *terms))
+        if is_pinned or (shares and not self._keeps_terms):
             self._add_up()
             return
         for term in terms:
@@ -115,12 +121,22 @@ class DeferredSum:
     def _settle(self) -> None:
         """Compute the deferred sum and those that have this tensor as a term."""
         self._add_up()
+        self._drop_unread()
         for reader in self._readers:
             if (tensor := reader()) is not None:
                 tensor._add_up()
 
+    def _drop_unread(self) -> None:
+        """Forget sums of an earlier pass, because their memory may be another tensor's now."""
+        for reader in list(self._readers):
+            tensor = reader()
+            if tensor is not None and tensor._keeps_terms:
+                tensor._drop()
+                tensor.is_zero = True
+
     def _overwrite(self) -> None:
         """Prepare for new values: copies of the old ones keep them, other sums are computed."""
+        self._drop_unread()
         if self._readers:
             readers = [tensor for reader in self._readers if (tensor := reader()) is not None]
             if self._deferred is None and readers and all(map(_is_copy, readers)):

@@ -166,7 +166,7 @@ class OneDnnTensor(DeferredSum):
         other.is_zero, other.is_pinned = False, True
         return other
 
-    def share_memory(self, place: Buffer, others: list[Buffer]) -> None:
+    def share_memory(self, place: Buffer, others: list[Buffer], keeps_terms: bool = False) -> None:
         """Share memory with other tensors from now on, views included; the values are lost.
 
         Parameters
@@ -175,8 +175,11 @@ class OneDnnTensor(DeferredSum):
             For the first layout, if it is large enough.
         others : list of Buffer
             For further layouts; the same object for tensors that are never live together.
+        keeps_terms : bool
+            See `Placement`.
         """
         self._overwrite()
+        self._keeps_terms = keeps_terms
         self._drop_packed()
         self._buffers.share(place, others)
         self._newest = Layout.plain(self._shape)
