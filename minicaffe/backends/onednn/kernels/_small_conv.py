@@ -35,6 +35,9 @@ MIN_WASTE, MIN_GREY_WASTE = 1.3, 1.15
 MIN_TAPS = 9
 MAX_VALUES = 65536
 COLORS = (2, 3)
+# Multiply-adds from which oneDNN is faster if there are fewer images than threads, because each
+# image is computed by one thread. Measured on AVX-512.
+MIN_SHARED_WORK = 4_000_000
 # Pixels in a block of output rows: more would leave the cache with few channels.
 MAX_BLOCK_PIXELS = 256
 
@@ -160,6 +163,9 @@ def plan_small_conv(backend: OneDnnBackend, op: Conv, x: Shape, y: Shape) -> Sma
     """Return the C kernels for x and y, None if there are none or others are faster."""
     native = backend.native
     if native is None or backend.precision != FP32 or not _suits(op, x, y, native.lanes):
+        return None
+    work = math.prod(y) * x[1] * math.prod(op.kernel)
+    if x[0] < backend.threads and work >= MIN_SHARED_WORK:
         return None
     return SmallConv(backend, native, op, x, y)
 
