@@ -39,6 +39,9 @@ MIN_TAPS = 9
 MAX_VALUES = 65536
 COLORS = (2, 3)
 PASSES = ("forward", "backward_data", "backward_weights")
+# Multiply-adds from which oneDNN is faster if there are fewer images than threads, because each
+# image is computed by one thread. Measured on AVX-512.
+MIN_SHARED_WORK = 4_000_000
 # Pixels in a block of output rows: more would leave the cache with few channels.
 MAX_BLOCK_PIXELS = 256
 
@@ -165,6 +168,9 @@ def plan_small_conv(backend: OneDnnBackend, op: Conv, x: Shape, y: Shape) -> Sma
     native = backend.native
     min_waste = MIN_WASTE if backend.precision == FP32 else MIN_WASTE_OF_BF16
     if native is None or not _suits(op, x, y, native.lanes, min_waste):
+        return None
+    work = math.prod(y) * x[1] * math.prod(op.kernel)
+    if x[0] < backend.threads and work >= MIN_SHARED_WORK:
         return None
     return SmallConv(backend, native, op, x, y)
 

@@ -14,6 +14,7 @@ from minicaffe.backends.onednn.backend import OneDnnBackend, kernel
 from minicaffe.backends.onednn.kernels._channel_bias import OneDnnChannelBias
 from minicaffe.backends.onednn.kernels._channel_blocks import BLOCKS, has_blocks
 from minicaffe.backends.onednn.kernels._depthwise_conv import DepthwiseConv, plan_depthwise_conv
+from minicaffe.backends.onednn.kernels._direct_conv import DirectConv, plan_direct_conv
 from minicaffe.backends.onednn.kernels._epilogue import OneDnnEpilogue
 from minicaffe.backends.onednn.kernels._packed_product import OPERANDS, PackedProduct, Request
 from minicaffe.backends.onednn.kernels._small_conv import SmallConv, plan_small_conv
@@ -70,6 +71,7 @@ class OneDnnConv(PackedProduct[Conv]):
             self._native = self._plan_depthwise()
         self._float32_gradient = cache_method(self._plan_float32_gradient)
         self._winograd = cache_method(self._plan_winograd)
+        self._direct = cache_method(self._plan_direct)
         self._winograd_of_weights = cache_method(self._plan_winograd_of_weights)
         self._winograd_of_data = cache_method(self._plan_winograd_of_data)
         # While training, weights change before the next pass.
@@ -90,6 +92,10 @@ class OneDnnConv(PackedProduct[Conv]):
             winograd = self._winograd()
             if winograd is not None:
                 winograd(x, w, y, epilogue, caches=not self._is_trained)
+                return
+            direct = self._direct()
+            if direct is not None:
+                direct(x, w, y, epilogue)
                 return
             inputs = (x, w) if b is None else (x, w, b)
             self._call_forward(self._epilogue.kind)(*inputs, *scaling, y)
@@ -173,6 +179,10 @@ class OneDnnConv(PackedProduct[Conv]):
     def _is_faster(self, sizes: Correlation) -> bool:
         native = self.backend.native
         return native is not None and sizes.is_faster(native.lanes, self._operands)
+
+    def _plan_direct(self) -> DirectConv | None:
+        """Return the C kernel for few pixels, None if it is not faster."""
+        return plan_direct_conv(self.backend, self.op, self._wide, self._narrow)
 
     def _plan_winograd(self) -> Winograd | None:
         """Return Winograd's algorithm for y, None if it is not faster."""
