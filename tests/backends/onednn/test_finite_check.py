@@ -13,9 +13,17 @@ SIZE = 1003
 
 
 @pytest.fixture(params=[1, 2, 3], ids=lambda threads: f"{threads} threads")
-def backend(onednn, request, monkeypatch):
-    monkeypatch.setattr(_non_finite, "MIN_VALUES_PER_THREAD", 100)
+def native_backend(onednn, request):
+    """A backend that uses all its threads for everything."""
     return get_backend("onednn", threads=request.param)
+
+
+@pytest.fixture
+def backend(native_backend, monkeypatch):
+    """A backend without C kernels."""
+    monkeypatch.setattr(_non_finite, "MIN_VALUES_PER_THREAD", 100)
+    monkeypatch.setattr(native_backend, "native", None)
+    return native_backend
 
 
 @pytest.fixture
@@ -41,6 +49,19 @@ def test_a_value_is_found_in_every_part(backend, parts, number, at):
     assert not has_finite_values(backend, x)
     assert sum(parts) == 2 * SIZE
     assert len(parts) == 2 * backend.threads
+
+
+@pytest.mark.parametrize("number", [np.nan, -np.nan, np.inf, -np.inf])
+def test_the_c_kernel_finds_a_value_everywhere(native_backend, number):
+    if native_backend.native is None:
+        pytest.skip("the C kernels are not compiled")
+    largest = np.finfo(np.float32).max
+    for at in range(67):
+        x = native_backend.tensor((67,))
+        x.set(np.resize([largest, -largest, 0.0, 1e-42], 67))
+        assert has_finite_values(native_backend, x)
+        x.update()[at] = number
+        assert not has_finite_values(native_backend, x)
 
 
 def test_large_finite_values_are_finite(backend):

@@ -47,12 +47,16 @@ class NativeSum:
     ) -> None:
         layout = (signs or terms[0]).layout
         sources = [address_of(term.source(layout)) for term in terms]
-        positive = signs and address_of(signs.source(layout))
+        positive = None if signs is None else address_of(signs.source(layout))
         n, addresses = layout.size_bytes // FLOAT_BYTES, np.array(sources, np.int64)
         size_bytes = (len(sources) + 1 + (signs is not None)) * layout.size_bytes
         threads = self._engine.threads_for(size_bytes=size_bytes, keeps_bits=True)
         target = address_of(y.target(layout))
         streams = layout.size_bytes >= STREAMED_BYTES and target not in (*sources, positive)
         operands = (addresses.ctypes.data, len(sources), positive, target)
-        self._function(*operands, n, rectifies, streams, threads)
+        self._engine.launch(
+            *(self._function, *operands, n, rectifies, streams, threads),
+            operands=tuple(sources),
+            owners=(addresses,),
+        )
         y.write_back()

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from minicaffe.backends.onednn.runtime.tensor import OneDnnTensor
+from minicaffe.backends.onednn.runtime.memory import address_of
+from minicaffe.backends.onednn.runtime.tensor import FLOAT_BYTES, OneDnnTensor
 from minicaffe.backends.reference.kernels.update import is_finite
 
 if TYPE_CHECKING:
@@ -24,6 +25,12 @@ MIN_VALUES_PER_THREAD = 1 << 20
 
 def has_finite_values(backend: OneDnnBackend, x: OneDnnTensor) -> bool:
     """Return whether all values are finite; the padding of a packed layout is 0."""
+    check = backend.native_function("check_finite")
+    if check is not None:
+        layout, engine = x.layout, backend.engine
+        threads = engine.threads_for(size_bytes=layout.size_bytes, keeps_bits=True)
+        n_values = layout.size_bytes // FLOAT_BYTES
+        return engine.passes(check, address_of(x.source(layout)), n_values, threads)
     values = x.values(x.layout)
     threads = min(backend.threads, values.size // MIN_VALUES_PER_THREAD)
     if threads <= 1:

@@ -51,6 +51,7 @@ class PairPool:
         self._taps_at = self.taps.ctypes.data
         self._sizes = math.prod(x[:3]) // 2, x[3]
         size_bytes = (math.prod(x) + math.prod(y)) * FLOAT_BYTES
+        self._engine = engine
         self._threads = partial(engine.threads_for, size_bytes=size_bytes, keeps_bits=True)
         self._forward = native.lookup("max_pool_pairs_forward")
         self._backward = native.lookup("max_pool_pairs_backward")
@@ -58,7 +59,8 @@ class PairPool:
     def forward(self, x: OneDnnTensor, y: OneDnnTensor) -> None:
         """Overwrite y and the taps."""
         results = y.address_to_write(), self._taps_at
-        self._forward(x.address(), *self._sizes, *results, self._threads())
+        given = x.address(), *self._sizes
+        self._engine.launch(self._forward, *given, *results, self._threads())
 
     def backward(self, dy: OneDnnTensor, dx: OneDnnTensor) -> None:
         """Overwrite dx."""

@@ -118,6 +118,7 @@ class SmallConv:
         self, backend: OneDnnBackend, native: NativeLibrary, op: Conv, x: Shape, y: Shape
     ) -> None:
         padded = tuple(n + 2 * p for n, p in zip(x[2:], op.pad, strict=True))
+        self._engine = backend.engine
         blocks = _divide(x, y, op.kernel, x[1] * math.prod(padded), native.lanes)
         sizes = (*x, y[1], *op.kernel, *op.pad, *y[2:], *padded, *blocks)
         self._sizes = np.array(sizes, np.int64)
@@ -136,7 +137,8 @@ class SmallConv:
     ) -> None:
         """Overwrite y."""
         reads = (self._sizes_at, x.address(), w.address(), *epilogue.addresses())
-        self._functions[0](*reads, epilogue.rectifies, y.address_to_write(), *self._arguments)
+        results = epilogue.rectifies, y.address_to_write(), *self._arguments
+        self._engine.launch(self._functions[0], *reads, *results)
 
     def backward_data(self, dy: OneDnnTensor, w: OneDnnTensor, dx: OneDnnTensor) -> None:
         """Overwrite dx."""

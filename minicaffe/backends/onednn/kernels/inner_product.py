@@ -131,7 +131,8 @@ class OneDnnInnerProduct(OneDnnKernel[InnerProduct]):
         # A thread computes whole columns of y, so their number changes no bit.
         threads = self.engine.threads_for(m * n * k, n * k * FLOAT_BYTES, keeps_bits=True)
         target = y.address_to_write()
-        function(*inputs, target, self._packed_at, m, n, k, epilogue.rectifies, threads)
+        sizes = self._packed_at, m, n, k
+        self.engine.launch(function, *inputs, target, *sizes, epilogue.rectifies, threads)
 
     def _plan_forward(self, kind: EpilogueKind) -> Call:
         m, n, k = self._m, self._n, self._k

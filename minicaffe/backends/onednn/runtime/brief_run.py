@@ -151,18 +151,18 @@ class BriefRun:
                 status = self._alone()
                 took_s = time.perf_counter() - start
                 self._alone_s = min(self._alone_s, took_s)
-                self._watch.count_call_alone(took_s, self._limit_s())
+                self._watch.count_call_alone(took_s, self.limit_s())
                 return status
         start = time.perf_counter()
         status = self._shared()
         took_s = time.perf_counter() - start
         if self._has_run:  # the system provides pages for new memory in the first run
             self._shared_s = min(self._shared_s, took_s)
-            self._watch.count_call(took_s, self._limit_s())
+            self._watch.count_call(took_s, self.limit_s())
         self._has_run = True
         return status
 
-    def _limit_s(self) -> float:
+    def limit_s(self) -> float:
         """Return the time beyond which a run has waited."""
         if self._alone is not None:
             return TOLERANCE * self._alone_s + WAKING_S

@@ -52,6 +52,10 @@ class CoreWatch:
             pause_s = SHORTEST_PAUSE_S * 2 ** (self._delays - FEWEST_DELAYS)
             self._ends_s = now + min(pause_s, LONGEST_PAUSE_S)
 
+    def count_calls_in_time(self, n: int) -> None:
+        """Count calls on several threads that did not wait."""
+        self._delays *= _KEPT**n
+
     def count_call_alone(self, took_s: float, limit_s: float) -> None:
         """Count a call on one thread in a pause, by its time; beyond the limit it had to wait."""
         self._late_alone = _KEPT * self._late_alone + (1 - _KEPT) * (took_s > limit_s)

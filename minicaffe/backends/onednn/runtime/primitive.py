@@ -17,10 +17,12 @@ import numpy as np
 import numpy.typing as npt
 
 from minicaffe.backends.onednn.runtime import library as _lib
+from minicaffe.backends.onednn.runtime.call_log import CallLog, NativeCall
 from minicaffe.backends.onednn.runtime.core_watch import CoreWatch
 from minicaffe.backends.onednn.runtime.library import Alg, Arg, Query, check_onednn
-from minicaffe.backends.onednn.runtime.memory import AnyLayout, Buffer, Layout, dims
+from minicaffe.backends.onednn.runtime.memory import AnyLayout, Buffer, Layout, address_of, dims
 from minicaffe.backends.onednn.runtime.threads import LONGEST_BRIEF_S, Threads, seconds_of
+from minicaffe.native.library import NativeFunction
 from minicaffe.ops.backend import Shape
 
 # The largest float32: its product with any normal number is above 1.
@@ -42,7 +44,7 @@ class Engine:
     def __init__(self, threads: Threads = ONE_THREAD) -> None:
         # The second is the number that calls find set.
         self.threads, self.n_threads = threads, threads.most
-        self.watch = CoreWatch()
+        self.watch, self.log = CoreWatch(), CallLog()
         self.lib = _lib.library()
         self.handle = self.lib.make("dnnl_engine_create", _lib.CPU, 0)
         self.stream = self.lib.make("dnnl_stream_create", self.handle, _lib.IN_ORDER)
@@ -67,6 +69,38 @@ class Engine:
         if is_free and self.watch.is_pausing:
             return 1
         return self.threads.for_work(multiply_adds, size_bytes)
+
+    def launch(
+        self,
+        function: NativeFunction,
+        *arguments: float | None,
+        operands: tuple[int, ...] = (),
+        owners: tuple[object, ...] = (),
+    ) -> None:
+        """Call a C kernel whose calls can be recorded and repeated.
+
+        Parameters
+        ----------
+        function : callable
+        *arguments : int, float or None
+            Addresses of tensors' values, or of memory that the kernel keeps; and numbers.
+        operands, owners : tuple
+            As for `NativeCall`.
+        """
+        function(*arguments)
+        if self.log.is_on:
+            self.log.add(NativeCall(function.__name__, arguments, operands, owners))
+
+    def passes(self, check: NativeFunction, *arguments: int) -> bool:
+        """Return whether values pass a check in C, the last argument of which is its status."""
+        log = self.log
+        arguments = (*arguments, log.status_at)
+        check(*arguments)
+        if log.is_on:
+            log.add(NativeCall(check.__name__, arguments, is_check=True))
+        has_passed = not log.status[0]
+        log.status[0] = 0
+        return has_passed
 
     @functools.cached_property
     def alone(self) -> Engine:
@@ -280,6 +314,25 @@ class Primitive:
                 set_threads(most)
 
         return run_alone if self._is_alone and most > 1 else run
+
+    def recorded(
+        self, arguments: Sequence[int], memories: Sequence[int], limit_s: float = 0.0
+    ) -> NativeCall:
+        """Return what `bind` returns as a call that can be repeated."""
+        bound = {**dict(zip(arguments, memories, strict=True)), **self._memories}
+        array = (_lib.ExecArg * len(bound))(*[_lib.ExecArg(*pair) for pair in bound.items()])
+        execute = ctypes.cast(self.lib.c.dnnl_primitive_execute, ctypes.c_void_p).value
+        given = (execute, self.handle, self.engine.stream, len(bound), ctypes.addressof(array))
+        is_alone = self._is_alone and self.engine.n_threads > 1
+        threads = self.engine.n_threads if is_alone else 0
+        return NativeCall(
+            "execute_primitive",
+            (*given, threads, self.engine.log.status_at),
+            operands=tuple(map(address_of, memories)),
+            owners=(self, array),
+            limit_s=limit_s,
+            is_copy=self.kind == "reorder",
+        )
 
     def _query(self, query: Query, index: int = 0) -> int:
         return self.lib.c.dnnl_primitive_desc_query_md(self.descriptor, query, index) or 0
