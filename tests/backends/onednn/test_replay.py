@@ -16,6 +16,7 @@ import pytest
 from minicaffe.backends.onednn import OneDnnBackend
 from minicaffe.backends.onednn.replay import runner, segment
 from minicaffe.backends.onednn.runtime import core_watch
+from minicaffe.backends.onednn.runtime.library import DataType
 from minicaffe.errors import BackendUnavailable, Unsupported
 from probe import net_from_text
 
@@ -163,9 +164,11 @@ def change_weights(net, seed):
 
 
 def update_weights(net, seed):
-    blob = net.parameters[seed % len(net.parameters)].blob
-    layout = blob.data.flat_layout
-    blob.data.values_to_update(layout)[...] *= np.float32(1.25)
+    """Change all weights as a solver does, in the layout of a kernel."""
+    for parameter in net.parameters:
+        w = parameter.blob.data
+        packed = [layout for layout in w._packed if layout.data_type is DataType.F32]
+        w.values_to_update([*packed, w.flat_layout][0])[...] *= np.float32(1.25)
 
 
 def change_pinned_weights(net, seed):
