@@ -6,7 +6,7 @@ import math
 from weakref import ReferenceType, ref
 
 from minicaffe.errors import SizeError
-from minicaffe.ops.backend import Backend, Shape, Tensor
+from minicaffe.ops.backend import Backend, NetChanges, Shape, Tensor
 from minicaffe.ops.layout import Copy, CopyKernel
 
 # Caffe's limits: counts are of type int, and a blob has up to 32 axes.
@@ -38,13 +38,21 @@ class Blob:
         The name in the prototxt, for messages.
     shape : tuple of int
         May be (): a single value, for example a loss.
+    changes : NetChanges, optional
+        Of the net; counts changes of the shape.
     """
 
-    def __init__(self, backend: Backend, name: str = "", shape: Shape = ()) -> None:
+    def __init__(
+        self,
+        backend: Backend,
+        name: str = "",
+        shape: Shape = (),
+        changes: NetChanges | None = None,
+    ) -> None:
         check_shape(shape, f'blob "{name}"')
         self._backend = backend
         self.name = name
-        self._shape = shape
+        self._shape, self._changes = shape, changes
         self._data: Tensor | None = None
         self._diff: Tensor | None = None
         self._data_owner: Blob | None = None
@@ -107,6 +115,8 @@ class Blob:
             return
         check_shape(shape, f'blob "{self.name}"')
         self._shape = shape
+        if self._changes is not None:
+            self._changes.count += 1
         if self._data_owner is not None and self._data is not self._data_owner._data:
             self._data = None
         if self._is_diff_view:

@@ -135,7 +135,7 @@ class RecordingBackend(ReferenceBackend):
         self.called.clear()
         self._calls.clear()
 
-    def compile(self, tasks: Any) -> Callable[[], None]:
+    def compile(self, tasks: Any, changes: Any = None) -> Callable[[], None]:
         return _CapturedTasks(self, list(tasks)).run
 
 

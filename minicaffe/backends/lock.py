@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import functools
 import os
 import threading
@@ -42,6 +43,12 @@ class BackendLock:
         self._lock, self._prepare = threading.RLock(), prepare
         self._if_forked, self._process = if_forked, os.getpid()
         self._limit = limit or nullcontext()
+
+    def without_limit(self) -> BackendLock:
+        """Return the same lock, which is held without entering `limit`."""
+        other = copy.copy(self)
+        other._limit = nullcontext()
+        return other
 
     def __enter__(self) -> None:
         if self._if_forked and os.getpid() != self._process:

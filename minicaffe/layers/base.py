@@ -340,7 +340,7 @@ class Layer(Generic[P]):
 
     def plan(self, op: Op[K], *tensors: Tensor) -> K:
         """Return the backend's kernel for `op`."""
-        return self.context.backend.plan(op, *tensors)
+        return self.context.plan(op, *tensors)
 
     def stream(self, purpose: str, n_draws: int = 1) -> RandomStream:
         """Return this layer's random stream for one purpose; snapshots store its step.
@@ -351,9 +351,9 @@ class Layer(Generic[P]):
         n_draws : int
             How often a forward pass draws from it.
         """
+        self.context.changes.effects += 1
         if purpose not in self._streams:
-            parts, name = self.context.share.parts, f"{self.name}/{purpose}"
-            stream = RandomStream(self.context.seed, name, 0, parts.first, parts.n, n_draws)
+            stream = self.context.stream(f"{self.name}/{purpose}", n_draws)
             stream.pass_over(self._n_skipped)
             self._streams[purpose] = stream
         return self._streams[purpose]

@@ -41,9 +41,22 @@ FLAGS = (
     *("-std=gnu11", "-O3", "-fPIC", "-shared", "-fopenmp", "-fvisibility=hidden"),
     *("-fno-math-errno", "-fno-trapping-math", "-Wall", "-Wextra", "-Werror=implicit"),
 )
-TABLE = '__attribute__((visibility("default"))) const char minicaffe_prototypes[] = "{}";\n'
-# The codes by which `library` declares the arguments of a function to ctypes.
+TABLE = """\
+#include "native.h"
+
+EXPORT const char minicaffe_prototypes[] = "{}";
+
+"""
+# Calls an exported function with the arguments of a record. Pointers to all types are passed alike.
+CALLER = """\
+void {name}({types});
+EXPORT void call_{name}(const Slot *a) {{ {name}({slots}); }}
+
+"""
+# The codes by which `library` declares the arguments of a function to ctypes, which are the members
+# of `Slot` in native.h.
 _CODES = {"int64_t": "n", "int": "i", "float": "f", "double": "d"}
+_TYPES = {"p": "const void *", **{code: name for name, code in _CODES.items()}}
 _EXPORTED = re.compile(r"^EXPORT\s+void\s+(\w+)\s*\(([^)]*)\)", re.MULTILINE)
 
 
@@ -71,9 +84,26 @@ def _code(argument: str) -> str:
     return _CODES[kind]
 
 
+def table_of(found: list[str]) -> str:
+    """Return a C source with a text that describes functions, and a caller of each.
+
+    Parameters
+    ----------
+    found : list of str
+        As from `prototypes`.
+    """
+    callers = []
+    for line in found:
+        name, codes = line.split(":")
+        types = ", ".join(_TYPES[code] for code in codes)
+        slots = ", ".join(f"a[{i}].{code}" for i, code in enumerate(codes))
+        callers.append(CALLER.format(name=name, types=types, slots=slots))
+    return TABLE.format(";".join(found)) + "".join(callers)
+
+
 def digest() -> str:
     """Return a text that changes with the sources, the flags and the compiler."""
-    known = hashlib.sha256(repr((_compiler(), FLAGS, INSTRUCTION_SETS)).encode())
+    known = hashlib.sha256(repr((_compiler(), FLAGS, INSTRUCTION_SETS, CALLER)).encode())
     for path in (*c_sources(), *sorted(SOURCES.rglob("*.h"))):
         known.update(path.read_bytes())
     return known.hexdigest()
@@ -98,7 +128,7 @@ def compile_sources(folder: Path = FOLDER) -> list[Path]:
     with tempfile.TemporaryDirectory(dir=folder) as scratch:
         table = Path(scratch, "prototypes.c")
         found = [line for path in sources for line in prototypes(path.read_text())]
-        table.write_text(TABLE.format(";".join(sorted(found))))
+        table.write_text(table_of(sorted(found)))
         with ThreadPoolExecutor() as pool:
             list(pool.map(lambda path: _compile(path, [*sources, table]), paths))
     mark.write_text(wanted)

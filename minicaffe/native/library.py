@@ -5,7 +5,8 @@ from __future__ import annotations
 import ctypes
 import functools
 import os
-from collections.abc import Callable
+import struct
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -17,6 +18,8 @@ NativeFunction: TypeAlias = Callable[..., None]
 # GOMP_SPINCOUNT; see `limit_spinning`.
 SPIN_COUNT = "4000"
 CPUINFO = Path("/proc/cpuinfo")
+# The members of `Slot` in native.h, of 8 bytes each.
+_SLOTS = {"p": "Q", "n": "q", "i": "i4x", "f": "f4x", "d": "d"}
 # What the library for AVX2 needs, as the Linux kernel names it.
 _AVX2_FLAGS = {"avx2", "fma", "f16c"}
 # Any: ctypes classes have no common public base.
@@ -58,6 +61,15 @@ class NativeLibrary:
         function.argtypes = [_TYPES[code] for code in self._codes[name]]
         function.restype = None
         return function
+
+    def caller(self, name: str) -> int:
+        """Return the address of the C function that calls an exported one with `slots`."""
+        return ctypes.cast(self._library[f"call_{name}"], ctypes.c_void_p).value or 0
+
+    def slots(self, name: str, arguments: Sequence[float | None]) -> bytes:
+        """Return the arguments of an exported function as an array of `Slot`; None is 0."""
+        layout = "=" + "".join(_SLOTS[code] for code in self._codes[name])
+        return struct.pack(layout, *[0 if value is None else value for value in arguments])
 
 
 @functools.cache

@@ -15,6 +15,15 @@
 
 #define EXPORT __attribute__((visibility("default")))
 
+// An argument in a record of a call; build.py writes functions that call with such arguments.
+typedef union {
+    const void *p;
+    int64_t n;
+    int i;
+    float f;
+    double d;
+} Slot;
+
 // LANES floats in a vector register, which is also the block of channels in oneDNN's layouts.
 #ifdef __AVX512F__
 #define LANES 16

@@ -143,7 +143,9 @@ class _LayerPass:
     ) -> None:
         self.source, self.wiring, self.state = source, wiring, state
         self.context = context
-        self.blobs = [Blob(context.backend, name) for name in wiring.blob_names]
+        self.blobs = [
+            Blob(context.backend, name, changes=context.changes) for name in wiring.blob_names
+        ]
         self.layers: list[Layer] = []
         self.broken: set[int] = set()
         self.problems = Problems(NetError)

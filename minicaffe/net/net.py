@@ -25,7 +25,7 @@ from minicaffe.net.memory.shared import SharedMemory
 from minicaffe.net.parameters import LearnableParameter, share_trained_parameters
 from minicaffe.net.program import Programs
 from minicaffe.net.step import Step
-from minicaffe.ops.backend import Backend, HostArray, Task, Tensor
+from minicaffe.ops.backend import Backend, HostArray, NetChanges, Task, Tensor
 from minicaffe.ops.update import NonFiniteFlag, NonFiniteFlagKernel
 from minicaffe.schema import TRAIN, NetParameter, NetSource, NetState, read_net
 
@@ -99,7 +99,7 @@ class Net:
         self._sources = [step for step in self.steps if not step.bottom]
         self.debug_info = bool(self.param.debug_info)
         self.programs = Programs(self.backend)
-        self._forward_pass = self.programs.create(self.forward_tasks)
+        self._forward_pass = self.programs.create(self.forward_tasks, self._changes)
         self._backward_pass = self.programs.create(self.backward_tasks)
         self._fusion = Fusion(self.steps, self.programs)
         self._has_warned_of_idle_backward = False
@@ -145,6 +145,12 @@ class Net:
         if flag is not self._non_finite:
             self._non_finite = flag
             self.programs.invalidate()
+
+    @property
+    def _changes(self) -> NetChanges | None:
+        # Between two forward passes of a training everything changes: nothing could be replayed.
+        is_trained = self.param.state.phase == TRAIN
+        return None if is_trained else self.steps[0].layer.context.changes
 
     @cached_property
     def _non_finite_kernel(self) -> NonFiniteFlagKernel:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, Generic, TypeVarTuple, Unpack
 from weakref import WeakMethod, WeakSet
 
-from minicaffe.ops.backend import Backend, Task
+from minicaffe.ops.backend import Backend, NetChanges, Task
 
 Arguments = TypeVarTuple("Arguments")
 
@@ -22,12 +22,18 @@ class Program(Generic[*Arguments]):
         Returns the tasks for the arguments of a run, which are hashable. The program holds the
         method's object weakly, because that object owns the program. The tasks must not refer to
         that object either; otherwise it would be freed by the garbage collector only.
+    changes : NetChanges, optional
+        As for `Backend.compile`.
     """
 
     def __init__(
-        self, backend: Backend, make_tasks: Callable[[Unpack[Arguments]], Sequence[Task]]
+        self,
+        backend: Backend,
+        make_tasks: Callable[[Unpack[Arguments]], Sequence[Task]],
+        changes: NetChanges | None = None,
     ) -> None:
         self._backend, self._make_tasks = backend, WeakMethod(make_tasks)
+        self._changes = changes
         self._compiled: dict[tuple[*Arguments], Task] = {}
 
     def __call__(self, *arguments: *Arguments) -> None:
@@ -37,7 +43,8 @@ class Program(Generic[*Arguments]):
             make_tasks = self._make_tasks()
             if make_tasks is None:
                 raise RuntimeError("the owner of this program no longer exists")
-            compiled = self._compiled[arguments] = self._backend.compile(make_tasks(*arguments))
+            compiled = self._backend.compile(make_tasks(*arguments), self._changes)
+            self._compiled[arguments] = compiled
         compiled()
 
     def invalidate(self) -> None:
@@ -60,10 +67,12 @@ class Programs:
         self._programs: WeakSet[Program[*tuple[Any, ...]]] = WeakSet()
 
     def create(
-        self, make_tasks: Callable[[Unpack[Arguments]], Sequence[Task]]
+        self,
+        make_tasks: Callable[[Unpack[Arguments]], Sequence[Task]],
+        changes: NetChanges | None = None,
     ) -> Program[*Arguments]:
         """Return a new program; see `Program`."""
-        program = Program(self._backend, make_tasks)
+        program = Program(self._backend, make_tasks, changes)
         self._programs.add(program)
         return program
 

@@ -48,6 +48,7 @@ class Step:
         self.propagate_down = [False] * len(bottom)
         self.is_fused = self.is_fused_backward = False
         self._lock = nullcontext() if layer.releases_lock else layer.context.backend.lock
+        self._changes = layer.context.changes
         self._shapes: list[Shape] = []
         self.fused: Sequence[Step] = ()
         self._next: Sequence[Step] = ()
@@ -60,6 +61,7 @@ class Step:
         for step in self._next:
             step.is_fused = step.is_fused_backward = False
         self._next = steps
+        self._changes.count += 1
         with self._lock:
             n = self.layer.fuse([f for step in steps if (f := step.layer.epilogue_op())])
         for i, step in enumerate(steps):
@@ -132,6 +134,7 @@ class Step:
             raise _name_layer(error, self.layer) from error
 
     def _reshape(self) -> None:
+        self._changes.count += 1
         self._plan_copies(self._kept_bottoms)
         with self._lock:
             self.layer.reshape(self._given_bottom, self.top)
@@ -151,6 +154,7 @@ class Step:
             if self._kept_bottoms:
                 self._copy(self._kept_bottoms)
             if not self.is_fused:
+                self._count_run()
                 with self._lock:
                     self.layer.forward(self._given_bottom, self.top)
             if self._kept_tops:
@@ -162,6 +166,7 @@ class Step:
         """Compute the tops again, as the last forward pass did, with no other effect."""
         if self.is_fused:
             return
+        self._count_run()
         try:
             with self._lock:
                 self.layer.recompute_forward(self._given_bottom, self.top)
@@ -174,12 +179,18 @@ class Step:
         The top holds its present values afterwards, which later steps in place have computed.
         """
         self.fuse([])
+        self._count_run()
         values = self.top[0].data.get()
         with self._lock:
             self.layer.recompute_forward(self._given_bottom, self.top)
         for step in fused:
             step.forward()
         self.top[0].data.set(values)
+
+    def _count_run(self) -> None:
+        self._changes.count += 1
+        if self.layer.releases_lock:
+            self._changes.effects += 1
 
     def _plan_copies(self, blobs: Sequence[KeptBlob]) -> None:
         with self._lock:
@@ -195,6 +206,7 @@ class Step:
         """Run the layer backward, if it takes part in the backward pass."""
         if not self.needs_backward or self.is_fused_backward:
             return
+        self._count_run()
         try:
             with self._lock:
                 self.layer.backward(self._backward_top, self.propagate_down, self._given_bottom)

@@ -40,6 +40,22 @@ HostArray: TypeAlias = npt.NDArray[Any]
 Task: TypeAlias = Callable[[], None]
 
 
+class NetChanges:
+    """Counts of what happens in a net that its tensors do not show.
+
+    Attributes
+    ----------
+    count : int
+        Grows when a layer runs, is planned or fused, and when a blob changes its shape.
+    effects : int
+        Grows when a layer has an effect that is no change of a tensor: it waits for data, runs the
+        user's code or draws random numbers.
+    """
+
+    def __init__(self) -> None:
+        self.count = self.effects = 0
+
+
 class Future(Protocol):
     """The result of an asynchronous copy to host memory."""
 
@@ -227,7 +243,7 @@ class Backend(Protocol):
             How many of the ops, counted from the first, are fused; 0 if fusion brings nothing.
         """
 
-    def compile(self, tasks: Sequence[Task]) -> Task:
+    def compile(self, tasks: Sequence[Task], changes: NetChanges | None = None) -> Task:
         """Return a function that runs tasks in order, each time it is called.
 
         A backend may capture the device operations of the tasks as graphs and replay these from the
@@ -245,6 +261,9 @@ class Backend(Protocol):
         ----------
         tasks : sequence of callable
             One for each layer and direction, so that as much as possible is captured.
+        changes : NetChanges, optional
+            Of the net of all tasks. A backend that cannot see on its own whether kernels keep
+            anything between calls replays nothing without it.
         """
 
     def synchronize(self) -> None:

@@ -29,7 +29,7 @@ from minicaffe.backends.reference.backend import ReferenceBackend
 from minicaffe.cores import usable_cores
 from minicaffe.errors import Unsupported
 from minicaffe.log import logger
-from minicaffe.ops.backend import EpilogueOp, Op, Placement, Shape, Task, Tensor
+from minicaffe.ops.backend import EpilogueOp, NetChanges, Op, Placement, Shape, Task, Tensor
 from minicaffe.ops.detection.detection_evaluate import DetectionEvaluate
 from minicaffe.ops.detection.detection_output import DetectionOutput
 from minicaffe.ops.detection.multibox_loss import MultiBoxLoss
@@ -179,7 +179,7 @@ class CudaBackend(ReferenceBackend):
         kernel: K = super().plan(op, *tensors)
         return kernel
 
-    def compile(self, tasks: Sequence[Task]) -> Task:
+    def compile(self, tasks: Sequence[Task], changes: NetChanges | None = None) -> Task:
         """Return a function that runs tasks in order, by graph replay where that is possible."""
         return GraphRunner(self.session, tasks) if self.captures else super().compile(tasks)
 

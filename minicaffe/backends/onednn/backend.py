@@ -13,6 +13,7 @@ import numpy as np
 
 from minicaffe.backends.blas_limit import BlasLimit
 from minicaffe.backends.lock import BackendLock
+from minicaffe.backends.onednn.replay.runner import Resources, SequenceRunner
 from minicaffe.backends.onednn.runtime.call import Call, Port
 from minicaffe.backends.onednn.runtime.library import DataType
 from minicaffe.backends.onednn.runtime.memory import Buffer, Layout, ScratchBuffer
@@ -28,7 +29,7 @@ from minicaffe.backends.reference.backend import OpT, ReferenceBackend, end_of_p
 from minicaffe.native.library import NativeFunction
 from minicaffe.ops.accuracy import Accuracy
 from minicaffe.ops.arg_max import ArgMax
-from minicaffe.ops.backend import EpilogueOp, Op, Placement, Shape, Tensor
+from minicaffe.ops.backend import EpilogueOp, NetChanges, Op, Placement, Shape, Task, Tensor
 from minicaffe.ops.detection.detection_evaluate import DetectionEvaluate
 from minicaffe.ops.detection.detection_output import DetectionOutput
 from minicaffe.ops.detection.multibox_loss import MultiBoxLoss
@@ -199,6 +200,14 @@ class OneDnnBackend(ReferenceBackend):
     def tensor(self, shape: Shape) -> Tensor:
         """Return a new tensor, filled with zeros."""
         return OneDnnTensor(self.reorders, shape)
+
+    def compile(self, tasks: Sequence[Task], changes: NetChanges | None = None) -> Task:
+        """Return a function that runs tasks in order, by repeating native calls if possible."""
+        if changes is None or self.native is None:
+            return super().compile(tasks)
+        lock = self._lock.without_limit()  # recorded calls use no BLAS
+        resources = Resources(self.engine, self.native, lock, self.blas_limit)
+        return SequenceRunner(resources, tasks, changes)
 
     def share_memory(self, groups: Sequence[Sequence[Placement]]) -> None:
         """Place the first layout of each tensor in one buffer; groups share those of the others."""

@@ -16,7 +16,7 @@ from minicaffe.backends.reference.tensor import ArrayTensor
 from minicaffe.cores import usable_cores
 from minicaffe.errors import BackendUnavailable, Unsupported
 from minicaffe.log import logger
-from minicaffe.ops.backend import EpilogueOp, K, Op, Placement, Shape, Task, Tensor
+from minicaffe.ops.backend import EpilogueOp, K, NetChanges, Op, Placement, Shape, Task, Tensor
 
 # Any: kernels of different ops have no common type.
 KernelType = TypeVar("KernelType", bound="type[ReferenceKernel[Any]]")
@@ -157,7 +157,7 @@ class ReferenceBackend:
         """Return 0: with NumPy, fusion saves no pass."""
         return 0
 
-    def compile(self, tasks: Sequence[Task]) -> Task:
+    def compile(self, tasks: Sequence[Task], changes: NetChanges | None = None) -> Task:
         """Return a function that calls the tasks in order, with the limit of BLAS threads."""
         tasks, limit = tuple(tasks), self.blas_limit
 

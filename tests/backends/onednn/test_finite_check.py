@@ -16,15 +16,22 @@ ONE_AXIS = 2  # dnnl_a of dnnl_types.h
 
 
 @pytest.fixture(params=[1, 2, 3], ids=lambda threads: f"{threads} threads")
-def backend(onednn, request, monkeypatch):
-    monkeypatch.setattr(_non_finite, "MIN_VALUES_PER_THREAD", 100)
+def native_backend(onednn, request):
+    """A backend that uses all its threads for everything."""
     return get_backend("onednn", threads=request.param)
 
 
 @pytest.fixture
-def parts(backend, monkeypatch):
-    """Return the list of the sizes that threads have looked at, without C kernels."""
-    monkeypatch.setattr(backend, "native", None)
+def backend(native_backend, monkeypatch):
+    """A backend without C kernels."""
+    monkeypatch.setattr(_non_finite, "MIN_VALUES_PER_THREAD", 100)
+    monkeypatch.setattr(native_backend, "native", None)
+    return native_backend
+
+
+@pytest.fixture
+def parts(monkeypatch):
+    """Return the list of the sizes that threads have looked at."""
     sizes, is_finite = [], _non_finite.is_finite
 
     def recorded(xp, values):
@@ -49,8 +56,9 @@ def test_a_value_is_found_in_every_part(backend, parts, number, at):
 
 @pytest.mark.parametrize("data_type", [DataType.F32, DataType.BF16])
 @pytest.mark.parametrize("number", [np.nan, -np.nan, np.inf, -np.inf])
-def test_a_stored_value_is_found_at_every_place(backend, number, data_type):
+def test_a_stored_value_is_found_at_every_place(native_backend, number, data_type):
     """The C kernel looks at values as they are stored, in chunks."""
+    backend = native_backend
     size = 40_001
     described = TaggedLayout((size,), ONE_AXIS, data_type)
     layout = Layout.of(described.handle, (size,))

@@ -14,6 +14,7 @@ import numpy as np
 from minicaffe.backends.onednn.kernels._channel_blocks import BlockedImages
 from minicaffe.backends.onednn.runtime.memory import Layout, address_of
 from minicaffe.backends.onednn.runtime.precision import value_type
+from minicaffe.backends.onednn.runtime.primitive import Engine
 from minicaffe.backends.onednn.runtime.tensor import OneDnnTensor
 from minicaffe.native.library import NativeLibrary
 from minicaffe.ops.lrn import Lrn
@@ -37,11 +38,15 @@ class BlockedLrn:
     op : Lrn
     images : BlockedImages
         The layout of all tensors.
-    threads : int
+    engine : Engine
+        Of the backend.
     """
 
-    def __init__(self, native: NativeLibrary, op: Lrn, images: BlockedImages, threads: int) -> None:
-        self._layout = images.layout
+    def __init__(
+        self, native: NativeLibrary, op: Lrn, images: BlockedImages, engine: Engine
+    ) -> None:
+        self._layout, self._engine = images.layout, engine
+        threads = engine.threads.for_work(OPERATIONS * math.prod(images.layout.shape))
         sizes = (images.samples, images.rows, images.pixels, op.local_size // 2)
         self._sizes = np.array(sizes, np.int64)
         self._sizes_at = self._sizes.ctypes.data
@@ -53,7 +58,7 @@ class BlockedLrn:
     def forward(self, x: OneDnnTensor, y: OneDnnTensor) -> None:
         """Overwrite y."""
         addresses = address_of(x.source(self._layout)), address_of(y.target(self._layout))
-        self._forward(self._sizes_at, *addresses, *self._numbers)
+        self._engine.launch(self._forward, self._sizes_at, *addresses, *self._numbers)
         y.write_back()
 
     def backward(self, x: OneDnnTensor, dy: OneDnnTensor, dx: OneDnnTensor) -> None:
@@ -72,5 +77,4 @@ def plan_blocked_lrn(backend: OneDnnBackend, op: Lrn, layout: Layout) -> Blocked
         return None
     images = BlockedImages.of_layout(layout)
     fits = images.layout is layout and images.block == native.lanes
-    threads = backend.engine.threads.for_work(OPERATIONS * math.prod(layout.shape))
-    return BlockedLrn(native, op, images, threads) if fits else None
+    return BlockedLrn(native, op, images, backend.engine) if fits else None

@@ -13,6 +13,7 @@ import numpy as np
 from minicaffe.backends.onednn.kernels._channel_blocks import BlockedImages
 from minicaffe.backends.onednn.runtime.channel_epilogue import NO_EPILOGUE, ChannelEpilogue
 from minicaffe.backends.onednn.runtime.memory import Layout, address_of
+from minicaffe.backends.onednn.runtime.primitive import Engine
 from minicaffe.backends.onednn.runtime.tensor import FLOAT_BYTES, OneDnnTensor
 from minicaffe.native.library import NativeLibrary
 from minicaffe.ops.conv import Conv, missing
@@ -32,14 +33,18 @@ class DepthwiseConv:
     native : NativeLibrary
     op : Conv
     x, y : BlockedImages
-    threads : int
+    engine : Engine
+        Of the backend.
     """
 
     def __init__(
-        self, native: NativeLibrary, op: Conv, x: BlockedImages, y: BlockedImages, threads: int
+        self, native: NativeLibrary, op: Conv, x: BlockedImages, y: BlockedImages, engine: Engine
     ) -> None:
+        self._engine = engine
         self._x, self._y = x.layout, y.layout
-        self._stride, self._threads = op.stride[0], threads
+        work = math.prod(y.layout.shape) * math.prod(op.kernel)
+        size_bytes = FLOAT_BYTES * math.prod(x.layout.shape)
+        self._stride, self._threads = op.stride[0], engine.threads.for_work(work, size_bytes)
         images = x.samples, x.rows
         wide, narrow = x.layout.shape[2:], y.layout.shape[2:]
         self._sizes = np.array((*images, *wide, *narrow, *op.pad), np.int64)
@@ -59,7 +64,8 @@ class DepthwiseConv:
         filters = w.address(), False, *epilogue.addresses()
         source, target = address_of(x.source(self._x)), address_of(y.target(self._y))
         sizes = self._sizes_at, self._stride
-        self._forward(*sizes, source, *filters, epilogue.rectifies, target, self._threads)
+        numbers = epilogue.rectifies, target, self._threads
+        self._engine.launch(self._forward, *sizes, source, *filters, *numbers)
         y.write_back()
 
     def backward_data(self, dy: OneDnnTensor, w: OneDnnTensor, dx: OneDnnTensor) -> None:
@@ -104,6 +110,4 @@ def plan_depthwise_conv(
         i.block != native.lanes or i.layout is not t for i, t in zip(images, (x, y), strict=True)
     ):
         return None
-    work = math.prod(y.shape) * math.prod(op.kernel)
-    threads = backend.engine.threads.for_work(work, FLOAT_BYTES * math.prod(x.shape))
-    return DepthwiseConv(native, op, images[0], images[1], threads)
+    return DepthwiseConv(native, op, images[0], images[1], backend.engine)

@@ -102,11 +102,13 @@ class DirectConv:
         source, weights = address_of(x.source(self._x)), address_of(w.source(self._weights))
         padded = None
         if self._padded_values:
-            padded = self._backend.scratch(self._padded_values * FLOAT_BYTES).address
+            padded = self._backend.scratch(self._padded_values * FLOAT_BYTES)
         target = address_of(y.target(self._y))
-        self._run(
-            *(*self._plan, source, weights),
-            *(*epilogue.addresses(), epilogue.rectifies, target, padded, self._threads),
+        self._backend.engine.launch(
+            *(self._run, *self._plan, source, weights),
+            *(*epilogue.addresses(), epilogue.rectifies),
+            *(target, None if padded is None else padded.address, self._threads),
+            owners=(padded,),
         )
         y.write_back()
 

@@ -61,14 +61,16 @@ class NativeSum:
     ) -> None:
         layout = self.layout(terms if signs is None else [signs])
         sources = [address_of(term.source(layout)) for term in terms]
-        positive = signs and address_of(signs.source(layout))
+        positive = None if signs is None else address_of(signs.source(layout))
         stored, addresses = value_type(layout), np.array(sources, np.int64)
         n = layout.size_bytes // VALUE_BYTES[stored]
         size_bytes = (len(sources) + 1 + (signs is not None)) * layout.size_bytes
         target = address_of(y.target(layout))
         streams = layout.size_bytes >= STREAMED_BYTES and target not in (*sources, positive)
         operands = (addresses.ctypes.data, len(sources), positive, target, stored)
-        self._function(size_bytes)(*operands, n, rectifies, streams)
+        self._function(size_bytes)(
+            *(*operands, n, rectifies, streams), operands=tuple(sources), owners=(addresses,)
+        )
         y.write_back()
 
     def _plan(self, size_bytes: int) -> ThreadedFunction:

@@ -30,8 +30,8 @@ static int has_non_finite_halves(const uint16_t *bits, int64_t n)
     return largest >= (uint16_t)(EXPONENT >> 16);
 }
 
-// Overwrite `found` with the number of chunks that hold a value that is not finite.
-EXPORT void find_non_finite(const void *values, int type, int64_t n, int64_t *found, int threads)
+// Overwrite the status with the number of chunks that hold a value that is not finite.
+EXPORT void check_finite(const void *values, int type, int64_t n, int64_t *status, int threads)
 {
     const int64_t chunks = (n + CHUNK - 1) / CHUNK;
     int64_t total = 0;
@@ -43,5 +43,5 @@ EXPORT void find_non_finite(const void *values, int type, int64_t n, int64_t *fo
         else
             total += has_non_finite((const uint32_t *)values + start, size);
     }
-    *found = total;
+    *status = total;
 }

@@ -8,7 +8,6 @@ reads bfloat16 as it is stored; without it, NumPy reads float32.
 
 from __future__ import annotations
 
-import ctypes
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
@@ -29,9 +28,9 @@ MIN_VALUES_PER_THREAD = 1 << 20
 
 def has_finite_values(backend: OneDnnBackend, x: OneDnnTensor) -> bool:
     """Return whether all values are finite; the padding of a packed layout is 0."""
-    find = backend.native_function("find_non_finite")
-    if find is not None:
-        return _is_finite_in_c(find, backend, x)
+    check = backend.native_function("check_finite")
+    if check is not None:
+        return _is_finite_in_c(check, backend, x)
     values = x.values(x.layout)
     threads = min(backend.threads, values.size // MIN_VALUES_PER_THREAD)
     if threads <= 1:
@@ -46,15 +45,12 @@ def has_finite_values(backend: OneDnnBackend, x: OneDnnTensor) -> bool:
     return all(found)
 
 
-def _is_finite_in_c(find: NativeFunction, backend: OneDnnBackend, x: OneDnnTensor) -> bool:
+def _is_finite_in_c(check: NativeFunction, backend: OneDnnBackend, x: OneDnnTensor) -> bool:
     stored = x.stored
     size_bytes, kind = stored.size_bytes, value_type(stored)
     threads = backend.engine.threads_for(size_bytes=size_bytes, keeps_bits=True)
-    found = ctypes.c_int64()
-    address = address_of(x.source(stored))
     n = size_bytes // VALUE_BYTES[kind]
-    find(address, kind, n, ctypes.byref(found), threads)
-    return found.value == 0
+    return backend.engine.passes(check, address_of(x.source(stored)), kind, n, threads=threads)
 
 
 def without_warnings(compute: Callable[..., None], *tensors: OneDnnTensor) -> None:

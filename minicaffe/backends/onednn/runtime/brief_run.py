@@ -131,26 +131,26 @@ class BriefRun:
         self._shared = primitive.bind(arguments, memories)
         self._bound = arguments, memories
         self._alone: Callable[[], int] | None = None
-        self._timed = TimedCall(engine.watch, engine.threads.most, primitive.work_s)
+        self.timed = TimedCall(engine.watch, engine.threads.most, primitive.work_s)
 
     def __call__(self) -> int:
         """Run on several threads, or on one if cores were busy a short time ago."""
         start_s = perf_counter()
-        if start_s < self._timed.watch.ends_s:
+        if start_s < self.timed.watch.ends_s:
             if self._alone is None and not self._form.is_refused:
                 self._bind_alone()
                 start_s = perf_counter()
             if self._alone is not None:
                 status = self._alone()
-                self._timed.count(start_s, is_alone=True)
+                self.timed.count(start_s, is_alone=True)
                 return status
         status = self._shared()
-        self._timed.count(start_s, is_alone=False)
+        self.timed.count(start_s, is_alone=False)
         return status
 
     def _bind_alone(self) -> None:
         primitive = self._form.primitive
         if primitive is None:
-            self._timed.never_run_alone()
+            self.timed.never_run_alone()
         else:
             self._alone = primitive.bind(*self._bound)

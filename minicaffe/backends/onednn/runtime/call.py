@@ -28,7 +28,7 @@ class Call:
     """
 
     def __init__(self, primitive: Primitive, reads: Sequence[Port], writes: Sequence[Port]) -> None:
-        self.primitive = primitive
+        self.primitive, self._log = primitive, primitive.engine.log
         self._arguments = tuple(arg for arg, _ in (*reads, *writes))
         self._sources = tuple(layout for _, layout in reads)
         self._targets = tuple(layout for _, layout in writes)
@@ -50,6 +50,9 @@ class Call:
         status = run()
         if status:
             check_onednn(status, "execution")
+        if self._log.is_on:
+            call = self.primitive.recorded(self._arguments, memories)
+            self._log.add(run.timed.watched(call) if isinstance(run, BriefRun) else call)
         for tensor in written:
             if tensor.is_pinned:
                 tensor.write_back()

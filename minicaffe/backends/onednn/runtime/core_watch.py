@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from time import perf_counter
 
+from minicaffe.backends.onednn.runtime.call_log import NativeCall
+
 # A program that still waits after a pause makes a longer one, so that on a machine that stays busy
 # it waits about once a second.
 SHORTEST_PAUSE_S, LONGEST_PAUSE_S = 0.01, 1.0
@@ -40,19 +42,24 @@ class CoreWatch:
         self._expires_s = math.inf
         self._outside, self._inside = Slowness(), Slowness()
 
+    @property
+    def is_pausing(self) -> bool:
+        """Whether calls wait for busy cores, and should use one thread for now."""
+        return perf_counter() < self.ends_s
+
     def count_call(self, took_s: float, alone_s: float) -> None:
-        """Count a call outside of pauses that did not wait.
+        """Count calls outside of pauses that did not wait.
 
         Parameters
         ----------
         took_s : float
         alone_s : float
-            The time of this call on one undisturbed thread.
+            Their time on one undisturbed thread.
         """
         self._outside.add(took_s, alone_s)
 
     def count_wait(self, took_s: float, alone_s: float, now_s: float) -> None:
-        """Count a call outside of pauses that had to wait, and perhaps begin a pause."""
+        """Count calls outside of pauses that had to wait, and perhaps begin a pause."""
         self._outside.add(took_s, alone_s)
         self._outside.fade()
         if now_s >= self._expires_s:
@@ -129,6 +136,12 @@ class TimedCall:
     def never_run_alone(self) -> None:
         """Count waits only; for a call that needs its threads in pauses too."""
         self._threads, self._longest_s = 1, math.inf
+
+    def watched(self, call: NativeCall) -> NativeCall:
+        """Return a call with the times by which repeated runs on several threads are judged."""
+        if self._limit_s == math.inf:
+            return call
+        return call._replace(limit_s=self._limit_s, alone_s=self._alone_s)
 
     def count(self, start_s: float, is_alone: bool) -> None:
         """Count a run that has ended, on one thread or on several, by when it began."""

@@ -12,6 +12,10 @@ from collections.abc import Callable, Sequence
 from typing import Generic, NamedTuple, Self, TypeVar
 from weakref import ref
 
+from minicaffe.backends.onednn.runtime.buffers import TensorBuffers, TensorStorage
+from minicaffe.backends.onednn.runtime.call_log import CallLog
+from minicaffe.ops.backend import Shape
+
 T = TypeVar("T")
 # The attributes of a tensor that say where its values are.
 STORAGE = (
@@ -25,20 +29,17 @@ class _Sum(NamedTuple, Generic[T]):
     add_up: Callable[[Sequence[T], T], None] | None  # not needed for one term
 
 
-class DeferredSum:
+class DeferredSum(TensorStorage):
     """Base of the tensors: the sum that one is, until it is computed.
 
-    Attributes
-    ----------
-    is_pinned : bool
-        Whether a live view of the values exists: sums are then computed at once.
+    Sums are computed at once if a live view of the values exists, or other tensors overwrite the
+    memory.
     """
 
-    is_pinned: bool
-    is_zero: bool
     _deferred: _Sum[Self] | None
 
-    def __init__(self) -> None:
+    def __init__(self, log: CallLog, shape: Shape, buffers: TensorBuffers) -> None:
+        super().__init__(log, shape, buffers)
         self._deferred = None
         # Whether terms that share memory keep their values until this sum is overwritten. A term
         # that changes is then one of a later pass.
@@ -46,17 +47,8 @@ class DeferredSum:
         # The tensors whose sums have this one as a term; weakly, because they hold it.
         self._readers: list[ref[Self]] = []
 
-    @property
-    def shares_memory(self) -> bool:
-        """Whether other tensors overwrite the memory: sums are then computed at once."""
-        raise NotImplementedError
-
     def copy_from(self, other: Self) -> None:
         """Overwrite the values with those of a tensor of the same shape, in its layout."""
-        raise NotImplementedError
-
-    def _hold_nothing(self, example: Self) -> None:
-        """Declare that no buffer holds the values, whose layout is that of another tensor."""
         raise NotImplementedError
 
     def defer(
@@ -71,6 +63,9 @@ class DeferredSum:
             Overwrites its second argument with the sum of the first ones, if the sum is read as a
             whole; without it, the values are those of the only term.
         """
+        for tensor in (self, *terms):
+            tensor._note_change()
+            tensor._use_on_host()
         self._overwrite()
         self._deferred = _Sum(terms, add_up)
         shares = any(tensor.shares_memory for tensor in (self, *terms))
@@ -101,6 +96,7 @@ class DeferredSum:
         """Compute the deferred sum, if there is one; return this tensor."""
         if (deferred := self._deferred) is None:
             return self
+        self._note_change()
         # The values do not change for those that read them.
         readers, self._readers = self._readers, []
         self._drop()
@@ -110,6 +106,13 @@ class DeferredSum:
             deferred.add_up(deferred.terms, self)
         self._readers = readers
         return self
+
+    def _hold_nothing(self, example: Self) -> None:
+        """Declare that no buffer holds the values, whose layout is that of another tensor."""
+        self._ready.clear()
+        self._is_plain_ready = self.is_zero = False
+        self._newest = example._newest
+        self.version += 1
 
     def _drop(self) -> None:
         """Forget the deferred sum."""
@@ -131,6 +134,7 @@ class DeferredSum:
         for reader in list(self._readers):
             tensor = reader()
             if tensor is not None and tensor._keeps_terms:
+                tensor._note_change()
                 tensor._drop()
                 tensor.is_zero = True
 
@@ -138,10 +142,12 @@ class DeferredSum:
         """Prepare for new values: copies of the old ones keep them, other sums are computed."""
         self._drop_unread()
         if self._readers:
+            self._note_change()
             readers = [tensor for reader in self._readers if (tensor := reader()) is not None]
             if self._deferred is None and readers and all(map(_is_copy, readers)):
                 first, *others = readers
                 first._drop()
+                first._note_change()
                 # Nothing is copied: the old values change their owner.
                 for name in STORAGE:
                     own, its = getattr(self, name), getattr(first, name)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import functools
 import math
+from typing import ClassVar
 
 import numpy as np
 import numpy.typing as npt
@@ -170,7 +171,11 @@ class Buffer:
     values : float32 array (n,)
         The whole memory, padding included; meaningless for layouts of another data type.
     address : int
+    moves : int
+        How often any buffer has got another address.
     """
+
+    moves: ClassVar[int] = 0
 
     def __init__(self, size_bytes: int, engine: int) -> None:
         self._engine, self._lib = engine, _lib.library()
@@ -199,6 +204,7 @@ class Buffer:
         """Grow to this size if the buffer is smaller; its contents are lost then."""
         if size_bytes <= self.size_bytes:
             return
+        Buffer.moves += 1
         self._allocate(size_bytes)
         for (_, offset_bytes), memory in self._memories.items():
             self._lib.c.dnnl_memory_set_data_handle(memory, self.address + offset_bytes)

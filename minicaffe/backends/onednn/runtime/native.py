@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import functools
 from time import perf_counter
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from minicaffe.backends.onednn.runtime.call_log import NativeCall
 from minicaffe.backends.onednn.runtime.core_watch import TimedCall
 from minicaffe.backends.onednn.runtime.library import library
 from minicaffe.backends.onednn.runtime.threads import LONGEST_THREADED_S, seconds_of
@@ -79,7 +80,7 @@ class ThreadedFunction:
         size_bytes: float = 0.0,
         parts: int = MANY,
     ) -> None:
-        self._function = function
+        self._function, self._log = function, engine.log
         self.threads = engine.threads.for_work(multiply_adds, size_bytes) if parts > 1 else 1
         work_s = seconds_of(multiply_adds, size_bytes)
         self._timed = TimedCall(engine.watch, self.threads, work_s)
@@ -87,12 +88,21 @@ class ThreadedFunction:
         is_chosen = self.threads > 1 and not engine.threads.are_given
         self._is_watched = is_chosen and self.is_short
 
-    def __call__(self, *args: Any) -> None:  # Any: what ctypes takes
-        """Call the function with these arguments, and the number of threads."""
-        if not self._is_watched:
-            self._function(*args, self.threads)
-            return
-        start_s = perf_counter()
-        is_alone = start_s < self._timed.watch.ends_s
-        self._function(*args, 1 if is_alone else self.threads)
-        self._timed.count(start_s, is_alone)
+    def __call__(
+        self,
+        *arguments: float | None,
+        operands: tuple[int, ...] = (),
+        owners: tuple[object, ...] = (),
+    ) -> None:
+        """Call the function with these arguments and the number of threads; see `Engine.launch`."""
+        if self._is_watched:
+            start_s = perf_counter()
+            is_alone = start_s < self._timed.watch.ends_s
+            self._function(*arguments, 1 if is_alone else self.threads)
+            self._timed.count(start_s, is_alone)
+        else:
+            self._function(*arguments, self.threads)
+        if self._log.is_on:
+            name, given = self._function.__name__, (*arguments, self.threads)
+            call = NativeCall(name, given, operands, owners)
+            self._log.add(self._timed.watched(call) if self._is_watched else call)

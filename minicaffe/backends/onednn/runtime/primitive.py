@@ -9,7 +9,6 @@ import copy
 import ctypes
 import functools
 import math
-import time
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from typing import Any, NamedTuple
@@ -18,10 +17,12 @@ import numpy as np
 import numpy.typing as npt
 
 from minicaffe.backends.onednn.runtime import library as _lib
+from minicaffe.backends.onednn.runtime.call_log import CallLog, NativeCall
 from minicaffe.backends.onednn.runtime.core_watch import CoreWatch
 from minicaffe.backends.onednn.runtime.library import Alg, Arg, Query, check_onednn
-from minicaffe.backends.onednn.runtime.memory import AnyLayout, Buffer, Layout, dims
+from minicaffe.backends.onednn.runtime.memory import AnyLayout, Buffer, Layout, address_of, dims
 from minicaffe.backends.onednn.runtime.threads import LONGEST_BRIEF_S, Threads, seconds_of
+from minicaffe.native.library import NativeFunction
 from minicaffe.ops.backend import Shape
 
 # The largest float32: its product with any normal number is above 1.
@@ -43,7 +44,7 @@ class Engine:
     def __init__(self, threads: Threads = ONE_THREAD) -> None:
         # The second is the number that calls find set.
         self.threads, self.n_threads = threads, threads.most
-        self.watch = CoreWatch()
+        self.watch, self.log = CoreWatch(), CallLog()
         self.lib = _lib.library()
         self.handle = self.lib.make("dnnl_engine_create", _lib.CPU, 0)
         self.stream = self.lib.make("dnnl_stream_create", self.handle, _lib.IN_ORDER)
@@ -65,9 +66,41 @@ class Engine:
         """
         is_brief = seconds_of(multiply_adds, size_bytes) <= LONGEST_BRIEF_S
         is_free = keeps_bits and is_brief and not self.threads.are_given
-        if is_free and time.perf_counter() < self.watch.ends_s:
+        if is_free and self.watch.is_pausing:
             return 1
         return self.threads.for_work(multiply_adds, size_bytes)
+
+    def launch(
+        self,
+        function: NativeFunction,
+        *arguments: float | None,
+        operands: tuple[int, ...] = (),
+        owners: tuple[object, ...] = (),
+    ) -> None:
+        """Call a C kernel whose calls can be recorded and repeated.
+
+        Parameters
+        ----------
+        function : callable
+        *arguments : int, float or None
+            Addresses of tensors' values, or of memory that the kernel keeps; and numbers.
+        operands, owners : tuple
+            As for `NativeCall`.
+        """
+        function(*arguments)
+        if self.log.is_on:
+            self.log.add(NativeCall(function.__name__, arguments, operands, owners))
+
+    def passes(self, check: NativeFunction, *values: int, threads: int) -> bool:
+        """Return whether values pass a check in C, which writes a status before `threads`."""
+        log = self.log
+        arguments = (*values, log.status_at, threads)
+        check(*arguments)
+        if log.is_on:
+            log.add(NativeCall(check.__name__, arguments, is_check=True))
+        has_passed = not log.status[0]
+        log.status[0] = 0
+        return has_passed
 
     @functools.cached_property
     def alone(self) -> Engine:
@@ -281,6 +314,22 @@ class Primitive:
                 set_threads(most)
 
         return run_alone if self._is_alone and most > 1 else run
+
+    def recorded(self, arguments: Sequence[int], memories: Sequence[int]) -> NativeCall:
+        """Return what `bind` returns as a call that can be repeated."""
+        bound = {**dict(zip(arguments, memories, strict=True)), **self._memories}
+        array = (_lib.ExecArg * len(bound))(*[_lib.ExecArg(*pair) for pair in bound.items()])
+        execute = ctypes.cast(self.lib.c.dnnl_primitive_execute, ctypes.c_void_p).value
+        given = (execute, self.handle, self.engine.stream, len(bound), ctypes.addressof(array))
+        is_alone = self._is_alone and self.engine.n_threads > 1
+        threads = self.engine.n_threads if is_alone else 0
+        return NativeCall(
+            "execute_primitive",
+            (*given, threads, self.engine.log.status_at),
+            operands=tuple(map(address_of, memories)),
+            owners=(self, array),
+            is_copy=self.kind == "reorder",
+        )
 
     def _query(self, query: Query, index: int = 0) -> int:
         return self.lib.c.dnnl_primitive_desc_query_md(self.descriptor, query, index) or 0

@@ -20,6 +20,7 @@ class Reorders:
         self.engine = engine
         # Caches of functions, not of methods: these would be reference cycles.
         primitive = functools.lru_cache(CACHE_SIZE)(functools.partial(_primitive, engine))
+        self._primitive = primitive
         self._bound = functools.lru_cache(CACHE_SIZE)(functools.partial(_bind, primitive))
 
     def __call__(
@@ -33,6 +34,11 @@ class Reorders:
         """Copy values to memory of another layout; with `adds`, add them to its values."""
         run = self._bound(source, source_memory, target, target_memory, adds)
         check_onednn(run(), "reorder")
+        if self.engine.log.is_on:
+            call = self._primitive(source, target, adds).recorded(
+                (Arg.SRC, Arg.DST), (source_memory, target_memory)
+            )
+            self.engine.log.add(call._replace(is_copy=not adds))
 
 
 def _bind(

@@ -16,7 +16,7 @@ import numpy.typing as npt
 from minicaffe.backends.onednn.runtime.buffers import FLOAT_BYTES as FLOAT_BYTES
 from minicaffe.backends.onednn.runtime.buffers import TensorBuffers
 from minicaffe.backends.onednn.runtime.deferred_sum import DeferredSum
-from minicaffe.backends.onednn.runtime.memory import Buffer, Layout
+from minicaffe.backends.onednn.runtime.memory import Buffer, Layout, address_of
 from minicaffe.backends.onednn.runtime.reorder import Reorders
 from minicaffe.backends.reference.tensor import CompletedFuture
 from minicaffe.ops.backend import Array, HostArray, Shape
@@ -26,46 +26,14 @@ class OneDnnTensor(DeferredSum):
     """A logical C-ordered float32 array in one or several physical layouts.
 
     A layout may be of bfloat16; a request for float32 then gets converted values.
-
-    Attributes
-    ----------
-    is_zero : bool
-        Whether the tensor is cleared and no buffer has been written since.
-    is_pinned : bool
-        Whether a live view of the plain buffer exists.
-    version : int
-        Counts possible changes of the values; meaningless for a pinned tensor, because writes to a
-        view are not noticed.
     """
 
     def __init__(
         self, reorders: Reorders, shape: Shape, buffers: TensorBuffers | None = None
     ) -> None:
-        super().__init__()
-        self._reorders = reorders
-        self._engine = reorders.engine.handle
-        self._shape, self._size = shape, math.prod(shape)
-        self._buffers = buffers or TensorBuffers(self._engine)
-        self._packed: dict[Layout, Buffer] = {}
-        # Memories that hold the newest values; empty while `is_zero`.
-        self._ready: dict[Layout, int] = {}
-        self._is_plain_ready = False
-        self._newest = Layout.plain(shape)
-        self.is_zero = True
-        self.is_pinned = False
-        self.version = 0
-        self._array: Array = None
-        self._array_of: Array = None
-
-    @property
-    def shape(self) -> Shape:
-        """Sizes of the logical axes."""
-        return self._shape
-
-    @property
-    def shares_memory(self) -> bool:
-        """Whether other tensors overwrite the memory."""
-        return self._buffers.shared is not None
+        engine = reorders.engine
+        super().__init__(engine.log, shape, buffers or TensorBuffers(engine.handle))
+        self._reorders, self._engine = reorders, engine.handle
 
     @property
     def layout(self) -> Layout:
@@ -91,16 +59,15 @@ class OneDnnTensor(DeferredSum):
 
     def read(self) -> Array:
         """Return the values in C order."""
-        if not self._is_plain_ready or self.is_pinned:
-            self._gather()
+        self._use_on_host()
+        self._update_plain()
         return self._view_of_plain()
 
     def write(self) -> Array:
         """Return the plain array to overwrite; it holds the newest values from now on."""
-        self._overwrite()
-        array = self._view_of_plain()
-        self._plain_is_newest()
-        return array
+        self._use_on_host()
+        self._overwrite_plain()
+        return self._view_of_plain()
 
     def update(self) -> Array:
         """Return the values in C order to change; the plain array is newest from now on."""
@@ -111,6 +78,7 @@ class OneDnnTensor(DeferredSum):
 
     def get(self) -> HostArray:
         """Return a copy."""
+        self._use_on_host()
         self._add_up()
         if self.is_zero or self._is_plain_ready or self.is_pinned:
             copied: HostArray = self.read().copy()
@@ -129,6 +97,8 @@ class OneDnnTensor(DeferredSum):
 
     def clear(self) -> None:
         """Overwrite all values with zero."""
+        self._use_on_host()
+        self._note_change()
         if self.is_pinned:
             self._view_of_plain().fill(0)
             return
@@ -140,6 +110,7 @@ class OneDnnTensor(DeferredSum):
 
     def host(self) -> HostArray:
         """Return a live view of the values; pins the tensor."""
+        self._use_on_host()
         self._pin()
         view: HostArray = self._view_of_plain()
         return view
@@ -148,6 +119,8 @@ class OneDnnTensor(DeferredSum):
         """Change the shape; values are preserved as far as they fit."""
         if shape == self._shape:
             return
+        self._use_on_host()
+        self._note_change()
         self._settle()
         if not self.is_zero and self._buffers.shared is None:
             self._gather()
@@ -160,6 +133,7 @@ class OneDnnTensor(DeferredSum):
 
     def view(self, shape: Shape) -> OneDnnTensor:
         """Return a tensor of another shape over the same memory; pins both."""
+        self._use_on_host()
         self._pin()
         self._view_of_plain()
         other = OneDnnTensor(self._reorders, shape, self._buffers)
@@ -190,9 +164,11 @@ class OneDnnTensor(DeferredSum):
     def source(self, layout: Layout) -> int:
         """Return a memory that holds the values in this layout."""
         memory = self._ready.get(layout)
-        if memory is not None and not self.is_pinned:
-            return memory
-        return self._make_ready(layout)
+        if memory is None or self.is_pinned:
+            memory = self._make_ready(layout)
+        if self._log.is_on:
+            self._log.hand_out(self, address_of(memory))
+        return memory
 
     def target(self, layout: Layout) -> int:
         """Return a memory in this layout to overwrite; it holds the newest values from now on.
@@ -203,6 +179,10 @@ class OneDnnTensor(DeferredSum):
             self._overwrite()
         buffer = self._plain_buffer() if layout.is_plain else self._packed_buffer(layout)
         memory = buffer.memory(layout)
+        if self._observers or self._log.is_on:
+            self._note_change()
+            if self._log.is_on:
+                self._log.hand_out(self, buffer.address)
         self._ready.clear()
         self._ready[layout] = memory
         self._is_plain_ready = layout.is_plain
@@ -248,6 +228,8 @@ class OneDnnTensor(DeferredSum):
 
         Exchanges the buffers; copies if others use one of them, or if the layout is plain.
         """
+        self._use_on_host()
+        other._note_change()
         self._overwrite()
         memory = other.source(layout)
         are_used = any(t.is_pinned or t.shares_memory or t.is_in_sum for t in (self, other))
@@ -271,6 +253,7 @@ class OneDnnTensor(DeferredSum):
 
     def values(self, layout: Layout) -> Array:
         """Return the newest values in a float32 layout as a flat array, padding included."""
+        self._use_on_host()
         if self._original is not None:
             return self._original.values(layout)
         self.source(layout)
@@ -278,6 +261,7 @@ class OneDnnTensor(DeferredSum):
 
     def values_to_write(self, layout: Layout) -> Array:
         """Return a flat array in this layout to overwrite; it is newest from now on."""
+        self._use_on_host()
         self.target(layout)
         return self._values_in(layout)
 
@@ -289,14 +273,14 @@ class OneDnnTensor(DeferredSum):
 
     def steps(self, layout: Layout) -> list[int]:
         """Return a memory for each index of the first axis, of values that stay in C order."""
+        self._use_on_host()
         buffer = self._plain_buffer()
         return [buffer.memory(layout, t * layout.size_bytes) for t in range(self._shape[0])]
 
     def address(self) -> int:
         """Return the address of the values in C order, to read them."""
-        if not self._is_plain_ready or self.is_pinned:
-            self._gather()
-        return self._plain_buffer().address
+        self._update_plain()
+        return self._address_of_plain()
 
     def address_to_update(self, layout: Layout | None = None) -> int:
         """Return the address of the values, in C order or in another layout, to change them."""
@@ -308,49 +292,24 @@ class OneDnnTensor(DeferredSum):
 
     def address_to_write(self) -> int:
         """Return the address for values in C order, to overwrite all of them."""
-        self.write()
-        return self._plain_buffer().address
+        self._overwrite_plain()
+        return self._address_of_plain()
 
     # Implementation.
 
-    def _plain_buffer(self) -> Buffer:
-        return self._buffers.plain(self._size)
+    def _update_plain(self) -> None:
+        if not self._is_plain_ready or self.is_pinned:
+            self._gather()
 
-    def _values_in(self, layout: Layout) -> Array:
-        if layout.is_plain:
-            return self._plain_buffer().values[: self._size]
-        return self._packed[layout].values[: layout.size_bytes // FLOAT_BYTES]
+    def _overwrite_plain(self) -> None:
+        self._overwrite()
+        self._plain_is_newest()
 
-    def _packed_buffer(self, layout: Layout) -> Buffer:
-        buffer = self._packed.get(layout)
-        if buffer is None:
-            buffer = self._packed[layout] = self._buffers.allocate(layout.size_bytes)
-        return buffer
-
-    def _view_of_plain(self) -> Array:
-        buffer = self._plain_buffer()
-        if self._array is None or self._array_of is not buffer.values:
-            self._array = buffer.values[: self._size].reshape(self._shape)
-            self._array_of = buffer.values
-        return self._array
-
-    def _hold_nothing(self, example: OneDnnTensor) -> None:
-        self._ready.clear()
-        self._is_plain_ready = self.is_zero = False
-        self._newest = example._newest
-        self.version += 1
-
-    def _drop_packed(self) -> None:
-        self._buffers.release(self._packed.values())
-        self._packed.clear()
-        self._ready.clear()
-
-    def _plain_is_newest(self) -> None:
-        self._ready.clear()
-        self._is_plain_ready = True
-        self._newest = Layout.plain(self._shape)
-        self.is_zero = False
-        self.version += 1
+    def _address_of_plain(self) -> int:
+        address = self._plain_buffer().address
+        if self._log.is_on:
+            self._log.hand_out(self, address)
+        return address
 
     def _pin(self) -> None:
         if not self.is_pinned:
@@ -361,8 +320,10 @@ class OneDnnTensor(DeferredSum):
 
     def _gather(self) -> None:
         """Update the plain buffer to the newest values."""
+        self._note_change()
         self._add_up()
         if self.is_zero:
+            self._use_on_host()
             self._view_of_plain().fill(0)
             self._plain_is_newest()
         elif not self._newest.is_plain:
@@ -372,6 +333,7 @@ class OneDnnTensor(DeferredSum):
     def _make_ready(self, layout: Layout) -> int:
         if self._deferred is not None:
             return (self._original or self._add_up()).source(layout)
+        self._note_change()
         if layout.is_plain:
             self._gather()
             memory = self._plain_buffer().memory(layout)
@@ -379,6 +341,7 @@ class OneDnnTensor(DeferredSum):
             buffer = self._packed_buffer(layout)
             memory = buffer.memory(layout)
             if self.is_zero:
+                self._use_on_host()
                 buffer.clear()
             elif layout.shape == self._newest.shape and not self._newest.is_plain:
                 self._reorder_newest_to(buffer, layout)

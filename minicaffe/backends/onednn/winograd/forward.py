@@ -99,19 +99,24 @@ class Winograd:
         caches = caches and self._is_unchanged(w)
         shared = 0 if caches else self._filter_values
         threads, own = self._backend.threads, self._scratch_values
-        scratch = self._backend.scratch((shared + threads * own) * FLOAT_BYTES).address
-        filters, is_ready = self._filters(scratch, caches)
+        scratch = self._backend.scratch((shared + threads * own) * FLOAT_BYTES)
+        filters, is_ready = self._filters(scratch.address, caches)
         factor, term = self._factor_and_term(epilogue)
         target, y_type = self._y.write(y)
         self._record[-3:] = x_type, y_type, self._filter_type
-        self._run(
-            *(self._record.ctypes.data, source, weights, filters, is_ready, factor, term),
-            *(epilogue.rectifies, target, scratch + shared * FLOAT_BYTES, own, threads),
+        self._backend.engine.launch(
+            *(self._run, self._record.ctypes.data, source, weights, filters, is_ready),
+            *(factor, term, epilogue.rectifies),
+            *(target, scratch.address + shared * FLOAT_BYTES, own, threads),
+            owners=(scratch, self._cache),
         )
         y.write_back()
 
     def _is_unchanged(self, w: OneDnnTensor) -> bool:
         """Return whether w is what the last pass read."""
+        log = self._backend.engine.log
+        if log.is_on:
+            log.fix(w)
         known, self._last = self._last, (id(w), w.version)
         return known == self._last and not w.is_pinned
 
@@ -132,9 +137,9 @@ class Winograd:
         """Return the addresses of the numbers of each channel."""
         factor, term = self._numbers
         bias, scaling, _ = epilogue
-        term[...] = 0 if bias is None else bias.read()
         if not scaling:
-            return None, None if bias is None else term.ctypes.data
+            return None, None if bias is None else bias.address()
+        term[...] = 0 if bias is None else bias.read()
         factor[...] = scaling[0].read().reshape(-1)
         term *= factor
         term += scaling[1].read().reshape(-1)

@@ -1,0 +1,1 @@
+"""Repetition of the native calls of a pass without Python between them."""
