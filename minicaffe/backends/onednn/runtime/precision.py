@@ -52,7 +52,7 @@ class Precision(NamedTuple):
 
 
 FP32 = Precision(DataType.F32, False, "")
-BF16 = Precision(DataType.BF16, False, "bfloat16")
+BF16 = Precision(DataType.BF16, False, "bfloat16 where it is faster")
 SLOW_BF16 = BF16._replace(remark="bfloat16, not faster: this CPU has no instructions for it")
 ROUNDED = Precision(
     DataType.F32,
