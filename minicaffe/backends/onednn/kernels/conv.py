@@ -16,6 +16,10 @@ from minicaffe.backends.onednn.kernels._channel_blocks import BLOCKS, has_blocks
 from minicaffe.backends.onednn.kernels._depthwise_conv import DepthwiseConv, plan_depthwise_conv
 from minicaffe.backends.onednn.kernels._direct_conv import DirectConv, plan_direct_conv
 from minicaffe.backends.onednn.kernels._epilogue import OneDnnEpilogue
+from minicaffe.backends.onednn.kernels._first_conv import (
+    FirstConvGradient,
+    plan_first_conv_gradient,
+)
 from minicaffe.backends.onednn.kernels._packed_product import OPERANDS, PackedProduct, Request
 from minicaffe.backends.onednn.kernels._small_conv import SmallConv, plan_small_conv
 from minicaffe.backends.onednn.runtime.channel_epilogue import ChannelEpilogue
@@ -73,6 +77,7 @@ class OneDnnConv(PackedProduct[Conv]):
         self._winograd = cache_method(self._plan_winograd)
         self._direct = cache_method(self._plan_direct)
         self._winograd_of_weights = cache_method(self._plan_winograd_of_weights)
+        self._first_conv = cache_method(self._plan_first_conv)
         self._winograd_of_data = cache_method(self._plan_winograd_of_data)
         # While training, weights change before the next pass.
         self._is_trained = False
@@ -148,6 +153,10 @@ class OneDnnConv(PackedProduct[Conv]):
         if winograd is not None and dw is not None:
             winograd(x, dy, dw, db)
             return
+        first_conv = self._first_conv()
+        if first_conv is not None and dw is not None:
+            first_conv(x, dy, dw, db)
+            return
         wide, narrow = (dy, x) if self.op.transposed else (x, dy)
         with_bias = db is not None and self._channel_bias is None
         call = self._call_weights(with_bias)
@@ -204,6 +213,17 @@ class OneDnnConv(PackedProduct[Conv]):
         if sizes is None or not self._is_faster(sizes):
             return None
         return WinogradGradient(self.backend, sizes, self._weight_shape)
+
+    def _plan_first_conv(self) -> FirstConvGradient | None:
+        """Return the C kernel for dw and db of images with few channels, None if there is none."""
+        primitive = self._call_weights(self._has_primitive_bias).primitive
+        arguments = {
+            Arg.SRC: self._wide,
+            Arg.DIFF_WEIGHTS: self._weights,
+            Arg.DIFF_DST: self._narrow,
+        }
+        layouts = [primitive.port(arg, shape)[1] for arg, shape in arguments.items()]
+        return plan_first_conv_gradient(self.backend, self.op, *layouts)
 
     def _narrow_result(self) -> Request:
         return self._narrow_layout(self._results)
