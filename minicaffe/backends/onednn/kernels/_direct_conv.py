@@ -14,6 +14,7 @@ import numpy as np
 from minicaffe.backends.onednn.runtime.channel_epilogue import NO_EPILOGUE, ChannelEpilogue
 from minicaffe.backends.onednn.runtime.library import TAGS_OF_FILTERS, TAGS_OF_IMAGES
 from minicaffe.backends.onednn.runtime.memory import Layout, TaggedLayout, address_of
+from minicaffe.backends.onednn.runtime.native import ThreadedFunction
 from minicaffe.backends.onednn.runtime.precision import FP32
 from minicaffe.backends.onednn.runtime.tensor import FLOAT_BYTES, OneDnnTensor
 from minicaffe.native.library import NativeLibrary
@@ -57,7 +58,7 @@ class DirectConv:
     def __init__(
         self, backend: OneDnnBackend, native: NativeLibrary, op: Conv, x: Shape, y: Shape
     ) -> None:
-        self._backend, self._run = backend, native.lookup("direct_conv_forward")
+        self._backend = backend
         lanes = native.lanes
         weights = (y[1], x[1], *op.kernel)
         self._x, self._y = (_blocked(s, TAGS_OF_IMAGES[lanes]) for s in (x, y))
@@ -89,7 +90,8 @@ class DirectConv:
         rows, columns = (np.arange(n) * d for n, d in zip(op.kernel, (row, lanes), strict=True))
         self._offsets = (starts + rows[:, None] + columns).astype(np.int64)
         self._plan = self._sizes.ctypes.data, self._offsets.ctypes.data
-        self._threads = backend.engine.threads_for(math.prod(y) * x[1] * taps)
+        function, work = native.lookup("direct_conv_forward"), math.prod(y) * x[1] * taps
+        self._run = ThreadedFunction(backend.engine, function, work)
 
     def __call__(
         self,
@@ -104,10 +106,9 @@ class DirectConv:
         if self._padded_values:
             padded = self._backend.scratch(self._padded_values * FLOAT_BYTES)
         target = address_of(y.target(self._y))
-        self._backend.engine.launch(
-            *(self._run, *self._plan, source, weights),
-            *(*epilogue.addresses(), epilogue.rectifies),
-            *(target, None if padded is None else padded.address, self._threads),
+        self._run(
+            *(*self._plan, source, weights, *epilogue.addresses(), epilogue.rectifies),
+            *(target, None if padded is None else padded.address),
             owners=(padded,),
         )
         y.write_back()

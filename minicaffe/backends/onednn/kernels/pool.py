@@ -1,6 +1,7 @@
 """Max and average pooling in the layout of x.
 
-A C kernel computes plain images in windows of 2 x 2 (`_pair_pool`), oneDNN all others.
+C kernels compute the maxima of plain images in windows of 2 x 2 (`_pair_pool`), and of images in
+blocks of channels with larger strides (`_blocked_pool`). oneDNN computes all others.
 
 Caffe divides an average by the area of the window clipped to the padded image. oneDNN divides by
 the area of the whole window, or of the window clipped to the image. Without padding Caffe's rule is
@@ -20,6 +21,7 @@ import numpy as np
 
 from minicaffe.backends.method_cache import cache_method
 from minicaffe.backends.onednn.backend import OneDnnBackend, OneDnnKernel, kernel
+from minicaffe.backends.onednn.kernels._blocked_pool import BlockedPool, plan_blocked_pool
 from minicaffe.backends.onednn.kernels._channel_blocks import BlockedImages
 from minicaffe.backends.onednn.kernels._non_finite import has_finite_values, without_warnings
 from minicaffe.backends.onednn.kernels._pair_pool import PairPool, plan_pair_pool
@@ -62,6 +64,7 @@ class OneDnnPool(OneDnnKernel[Pool]):
             self._scaled = OneDnnTensor(backend.reorders, self._y)
         self._pairs: PairPool | None = None
         self._plan_pairs = cache_method(self._new_pairs)
+        self._native = cache_method(self._plan_native)
         self._forward = cache_method(self._plan_forward)
         self._backward = cache_method(self._plan_backward)
         self._multiply = cache_method(self._plan_multiply)
@@ -81,13 +84,17 @@ class OneDnnPool(OneDnnKernel[Pool]):
             if mask is not None:
                 self._write_mask(self._pairs.images, self._pairs.taps, mask)
             return
-        if self.op.mode == "max" and not has_finite_values(self.backend, x):
-            self._forward_substitute(x, y, mask)
-            return
         # The maximum of bfloat16 values is one of them; averages are written as float32.
         self._layout = x.stored if self.op.mode == "max" else x.layout
         self._gradient_layout = x.stored
-        self._forward(self._layout)(x, y)
+        native = self._native(self._layout)
+        if native is not None:
+            native.forward(x, y)
+        elif self.op.mode == "max" and not has_finite_values(self.backend, x):
+            self._forward_substitute(x, y, mask)
+            return
+        else:
+            self._forward(self._layout)(x, y)
         if self._ratio is not None:
             self._multiply(y.layout)(y, self._ratio, y)
         if mask is not None:
@@ -141,6 +148,12 @@ class OneDnnPool(OneDnnKernel[Pool]):
 
     def _new_pairs(self, layout: Layout) -> PairPool | None:
         return plan_pair_pool(self.backend, self.op, layout, self._y)
+
+    def _plan_native(self, x: Layout) -> BlockedPool | None:
+        """Return the C kernel for the layouts of the primitive, None if it is not faster."""
+        primitive = self._forward(x).primitive
+        y = primitive.layout(Query.DST, self._y)
+        return plan_blocked_pool(self.backend, self.op, primitive, x, y)
 
     def _plan_forward(self, x: Layout) -> Call:
         primitive = Primitive(
