@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 import threading
 from functools import partial
 from pathlib import Path
@@ -15,6 +14,7 @@ from minicaffe.backends.cuda import CudaBackend
 from minicaffe.backends.cuda.driver.device import CannotCapture
 from minicaffe.backends.cuda.runtime.graph_capture import MAX_FAILURES
 from minicaffe.backends.cuda.runtime.launch_parameters import LaunchParameters
+from minicaffe.backends.lock import Forks
 from minicaffe.errors import BackendUnavailable
 from minicaffe.layers.host_blob import HostBlob
 from minicaffe.net import Net
@@ -291,7 +291,7 @@ def test_calls_from_another_thread_wait_for_the_lock(make_backend, emulated_devi
 
 def test_a_backend_of_the_parent_is_refused_after_fork(make_backend, make_solver, monkeypatch):
     solver = make_solver(make_backend())
-    monkeypatch.setattr(os, "getpid", lambda: 1)
+    monkeypatch.setattr(Forks, "count", Forks.count + 1)
     with pytest.raises(BackendUnavailable, match="created before the process was forked, and CUDA"):
         solver.step(1)
 
