@@ -74,6 +74,7 @@ WARM = runner.RUNS_BEFORE + 1
 @pytest.fixture(autouse=True)
 def _idle_cores(monkeypatch):
     monkeypatch.setattr(core_watch.CoreWatch, "is_pausing", False)
+    monkeypatch.setattr(runner, "LONGEST_PASS_S", np.inf)
 
 
 @pytest.fixture
@@ -464,6 +465,14 @@ def test_delays_of_short_calls_are_counted(monkeypatch):
     limits[limits > 0] = 1e-12
     twins.nets[0].forward()
     assert counted == [True] * n
+
+
+def test_long_passes_are_not_recorded(backend, monkeypatch, replays):
+    monkeypatch.setattr(runner, "LONGEST_PASS_S", 0.0)
+    twins = Twins(NETS["one segment"], backend)
+    twins.warm_up()
+    twins.forward(3)
+    assert not replays
 
 
 def test_trainings_record_nothing(backend, replays):
