@@ -441,7 +441,9 @@ def test_a_pass_in_a_pause_runs_short_calls_alone(backend, monkeypatch, replays)
     assert len(replays) > n
 
 
-def test_delays_of_short_calls_are_counted(monkeypatch):
+@pytest.fixture
+def brief(monkeypatch):
+    """A net with a recording of short calls on several threads, and the recording."""
     monkeypatch.setenv("MINICAFFE_THREADS", "2")
     try:
         backend = OneDnnBackend()
@@ -455,6 +457,11 @@ def test_delays_of_short_calls_are_counted(monkeypatch):
         twins.forward()
     (compiled,) = twins.nets[0]._forward_pass._compiled.values()
     (piece,) = compiled._pieces
+    return twins.nets[0], piece
+
+
+def test_delays_of_short_calls_are_counted(brief, monkeypatch):
+    net, piece = brief
     counted = []
     monkeypatch.setattr(
         core_watch.CoreWatch, "count_call", lambda self, took, limit: counted.append(took > limit)
@@ -463,8 +470,23 @@ def test_delays_of_short_calls_are_counted(monkeypatch):
     n = int(np.count_nonzero(limits))
     assert n
     limits[limits > 0] = 1e-12
-    twins.nets[0].forward()
+    net.forward()
     assert counted == [True] * n
+
+
+def test_delays_of_several_calls_begin_a_pause(brief, monkeypatch):
+    net, piece = brief
+    watch = net.backend.engine.watch
+    watch.__init__()  # forgets delays of the first passes
+    began = property(lambda self: self._ends_s > self._begins_s)
+    monkeypatch.setattr(core_watch.CoreWatch, "is_pausing", began)
+    assert not watch.is_pausing
+    limits = piece._table["limit"]
+    limits[limits > 0] = 1e-12
+    for _ in range(core_watch.FEWEST_DELAYS):
+        if not watch.is_pausing:
+            piece.run()
+    assert watch.is_pausing
 
 
 def test_long_passes_are_not_recorded(backend, monkeypatch, replays):

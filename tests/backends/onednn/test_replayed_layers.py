@@ -1,4 +1,4 @@
-"""Every case of every layer gives the same bits with repeated calls as without, and backward too."""
+"""Every case of every layer gives the same bits with repeated calls as without them."""
 
 from __future__ import annotations
 

@@ -202,3 +202,5 @@ class Segment:
             watch.count_calls_in_time(int(n_in_time))
         for _ in range(int(n_late)):
             watch.count_call(late_s, 0.0)
+            if watch.is_pausing:
+                break  # the other calls were late before this pause, not in it
