@@ -48,7 +48,7 @@ class Step:
         self.propagate_down = [False] * len(bottom)
         self.is_fused = self.is_fused_backward = False
         self._lock = nullcontext() if layer.releases_lock else layer.context.backend.lock
-        self._changes = layer.context.changes
+        self._changes, self._is_unlocked = layer.context.changes, layer.releases_lock
         self._shapes: list[Shape] = []
         self.fused: Sequence[Step] = ()
         self._next: Sequence[Step] = ()
@@ -189,8 +189,7 @@ class Step:
 
     def _count_run(self) -> None:
         self._changes.count += 1
-        if self.layer.releases_lock:
-            self._changes.effects += 1
+        self._changes.effects += self._is_unlocked
 
     def _plan_copies(self, blobs: Sequence[KeptBlob]) -> None:
         with self._lock:

@@ -74,6 +74,7 @@ WARM = runner.RUNS_BEFORE + 1
 @pytest.fixture(autouse=True)
 def _idle_cores(monkeypatch):
     monkeypatch.setattr(core_watch.CoreWatch, "is_pausing", False)
+    monkeypatch.setattr(runner, "LONGEST_PASS_S", np.inf)
 
 
 @pytest.fixture
@@ -440,7 +441,9 @@ def test_a_pass_in_a_pause_runs_short_calls_alone(backend, monkeypatch, replays)
     assert len(replays) > n
 
 
-def test_delays_of_short_calls_are_counted(monkeypatch):
+@pytest.fixture
+def brief(monkeypatch):
+    """A net with a recording of short calls on several threads, and the recording."""
     monkeypatch.setenv("MINICAFFE_THREADS", "2")
     try:
         backend = OneDnnBackend()
@@ -454,6 +457,11 @@ def test_delays_of_short_calls_are_counted(monkeypatch):
         twins.forward()
     (compiled,) = twins.nets[0]._forward_pass._compiled.values()
     (piece,) = compiled._pieces
+    return twins.nets[0], piece
+
+
+def test_delays_of_short_calls_are_counted(brief, monkeypatch):
+    net, piece = brief
     counted = []
     for name in ("count_call", "count_wait"):
         monkeypatch.setattr(
@@ -465,13 +473,33 @@ def test_delays_of_short_calls_are_counted(monkeypatch):
     alone_s = piece._table["alone"][watched].sum()
     assert alone_s > 0
     piece._table["limit"][watched] = 1e-12
-    twins.nets[0].forward()
+    net.forward()
     piece._table["limit"][watched] = 1e6
-    twins.nets[0].forward()
+    net.forward()
     assert counted == [
         ("count_wait", pytest.approx(alone_s)),
         ("count_call", pytest.approx(alone_s)),
     ]
+
+
+def test_delays_begin_a_pause(brief, monkeypatch):
+    net, piece = brief
+    watch = net.backend.engine.watch
+    watch.__init__()  # forgets delays of the first passes
+    table = piece._table
+    watched = table["limit"] > 0
+    table["limit"][watched] = table["alone"][watched] = 1e-12
+    assert watch.ends_s == 0
+    piece.run()
+    assert watch.ends_s > 0
+
+
+def test_long_passes_are_not_recorded(backend, monkeypatch, replays):
+    monkeypatch.setattr(runner, "LONGEST_PASS_S", 0.0)
+    twins = Twins(NETS["one segment"], backend)
+    twins.warm_up()
+    twins.forward(3)
+    assert not replays
 
 
 def test_trainings_record_nothing(backend, replays):

@@ -64,8 +64,9 @@ class DeferredSum(TensorStorage):
             whole; without it, the values are those of the only term.
         """
         for tensor in (self, *terms):
-            tensor._note_change()
-            tensor._use_on_host()
+            if tensor._observers or tensor._log.is_on:
+                tensor._use_on_host()
+                tensor._note_change()
         self._overwrite()
         self._deferred = _Sum(terms, add_up)
         shares = any(tensor.shares_memory for tensor in (self, *terms))

@@ -59,14 +59,18 @@ class OneDnnTensor(DeferredSum):
 
     def read(self) -> Array:
         """Return the values in C order."""
-        self._use_on_host()
-        self._update_plain()
+        if self._log.is_on:
+            self._log.use_on_host(self)
+        if not self._is_plain_ready or self.is_pinned:
+            self._gather()
         return self._view_of_plain()
 
     def write(self) -> Array:
         """Return the plain array to overwrite; it holds the newest values from now on."""
-        self._use_on_host()
-        self._overwrite_plain()
+        if self._log.is_on:
+            self._log.use_on_host(self)
+        self._overwrite()
+        self._plain_is_newest()
         return self._view_of_plain()
 
     def update(self) -> Array:
@@ -78,7 +82,8 @@ class OneDnnTensor(DeferredSum):
 
     def get(self) -> HostArray:
         """Return a copy."""
-        self._use_on_host()
+        if self._log.is_on:
+            self._log.use_on_host(self)
         self._add_up()
         if self.is_zero or self._is_plain_ready or self.is_pinned:
             copied: HostArray = self.read().copy()
@@ -97,8 +102,9 @@ class OneDnnTensor(DeferredSum):
 
     def clear(self) -> None:
         """Overwrite all values with zero."""
-        self._use_on_host()
-        self._note_change()
+        if self._observers or self._log.is_on:
+            self._use_on_host()
+            self._note_change()
         if self.is_pinned:
             self._view_of_plain().fill(0)
             return
@@ -110,7 +116,8 @@ class OneDnnTensor(DeferredSum):
 
     def host(self) -> HostArray:
         """Return a live view of the values; pins the tensor."""
-        self._use_on_host()
+        if self._log.is_on:
+            self._log.use_on_host(self)
         self._pin()
         view: HostArray = self._view_of_plain()
         return view
@@ -119,7 +126,8 @@ class OneDnnTensor(DeferredSum):
         """Change the shape; values are preserved as far as they fit."""
         if shape == self._shape:
             return
-        self._use_on_host()
+        if self._log.is_on:
+            self._log.use_on_host(self)
         self._note_change()
         self._settle()
         if not self.is_zero and self._buffers.shared is None:
@@ -133,7 +141,8 @@ class OneDnnTensor(DeferredSum):
 
     def view(self, shape: Shape) -> OneDnnTensor:
         """Return a tensor of another shape over the same memory; pins both."""
-        self._use_on_host()
+        if self._log.is_on:
+            self._log.use_on_host(self)
         self._pin()
         self._view_of_plain()
         other = OneDnnTensor(self._reorders, shape, self._buffers)
@@ -228,7 +237,8 @@ class OneDnnTensor(DeferredSum):
 
         Exchanges the buffers; copies if others use one of them, or if the layout is plain.
         """
-        self._use_on_host()
+        if self._log.is_on:
+            self._log.use_on_host(self)
         other._note_change()
         self._overwrite()
         memory = other.source(layout)
@@ -253,7 +263,8 @@ class OneDnnTensor(DeferredSum):
 
     def values(self, layout: Layout) -> Array:
         """Return the newest values in a float32 layout as a flat array, padding included."""
-        self._use_on_host()
+        if self._log.is_on:
+            self._log.use_on_host(self)
         if self._original is not None:
             return self._original.values(layout)
         self.source(layout)
@@ -261,7 +272,8 @@ class OneDnnTensor(DeferredSum):
 
     def values_to_write(self, layout: Layout) -> Array:
         """Return a flat array in this layout to overwrite; it is newest from now on."""
-        self._use_on_host()
+        if self._log.is_on:
+            self._log.use_on_host(self)
         self.target(layout)
         return self._values_in(layout)
 
@@ -273,13 +285,15 @@ class OneDnnTensor(DeferredSum):
 
     def steps(self, layout: Layout) -> list[int]:
         """Return a memory for each index of the first axis, of values that stay in C order."""
-        self._use_on_host()
+        if self._log.is_on:
+            self._log.use_on_host(self)
         buffer = self._plain_buffer()
         return [buffer.memory(layout, t * layout.size_bytes) for t in range(self._shape[0])]
 
     def address(self) -> int:
         """Return the address of the values in C order, to read them."""
-        self._update_plain()
+        if not self._is_plain_ready or self.is_pinned:
+            self._gather()
         return self._address_of_plain()
 
     def address_to_update(self, layout: Layout | None = None) -> int:
@@ -292,18 +306,11 @@ class OneDnnTensor(DeferredSum):
 
     def address_to_write(self) -> int:
         """Return the address for values in C order, to overwrite all of them."""
-        self._overwrite_plain()
+        self._overwrite()
+        self._plain_is_newest()
         return self._address_of_plain()
 
     # Implementation.
-
-    def _update_plain(self) -> None:
-        if not self._is_plain_ready or self.is_pinned:
-            self._gather()
-
-    def _overwrite_plain(self) -> None:
-        self._overwrite()
-        self._plain_is_newest()
 
     def _address_of_plain(self) -> int:
         address = self._plain_buffer().address
@@ -320,7 +327,8 @@ class OneDnnTensor(DeferredSum):
 
     def _gather(self) -> None:
         """Update the plain buffer to the newest values."""
-        self._note_change()
+        if self._observers or self._log.is_on:
+            self._note_change()
         self._add_up()
         if self.is_zero:
             self._use_on_host()
@@ -333,7 +341,8 @@ class OneDnnTensor(DeferredSum):
     def _make_ready(self, layout: Layout) -> int:
         if self._deferred is not None:
             return (self._original or self._add_up()).source(layout)
-        self._note_change()
+        if self._observers or self._log.is_on:
+            self._note_change()
         if layout.is_plain:
             self._gather()
             memory = self._plain_buffer().memory(layout)
