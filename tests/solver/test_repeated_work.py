@@ -113,7 +113,9 @@ def test_the_update_is_one_of_the_tasks_unless_gradients_are_read(
 ):
     compiled, backend = [], ReferenceBackend()
     compile = backend.compile
-    monkeypatch.setattr(backend, "compile", lambda tasks: compiled.append(tasks) or compile(tasks))
+    monkeypatch.setattr(
+        backend, "compile", lambda *args: compiled.append(args[0]) or compile(*args)
+    )
     solver = make_solver(FED_NET, FIXED + more, backend)
     if listens:
         solver.on_gradients_ready.append(lambda: None)

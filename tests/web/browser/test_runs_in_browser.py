@@ -38,7 +38,7 @@ def reached(text):
 
 def test_a_curve_grows_while_lenet_trains(board, open_page):
     page = open_page(board.url)
-    training = board.train("--run=runs/live", "--max_iter=400")
+    training = board.train("--run=runs/live", "--max_iter=3000")
     page.get_by_role("link", name="runs/live").click()  # it appears by itself
     legend = page.locator(".legend").first
     expect(legend).to_contain_text("training")
@@ -47,9 +47,9 @@ def test_a_curve_grows_while_lenet_trains(board, open_page):
         page.wait_for_timeout(300)
         seen.add(reached(legend.inner_text()))
     expect(page.locator(".state")).to_contain_text("finished")
-    expect(legend).to_contain_text("at 390")
+    expect(legend).to_contain_text("at 2,990")
     assert len(seen) > 1
-    expect(page.locator(".facts")).to_contain_text("400 / 400")
+    expect(page.locator(".facts")).to_contain_text("3,000 / 3,000")
     assert page.locator(".chart h2").all_inner_texts()[:2] == ["loss", "accuracy"]
     best = page.locator(".legend .best").inner_text()
     assert best.startswith("○ best 0.")

@@ -84,8 +84,8 @@ class OneDnnBatchNorm(OneDnnKernel[BatchNorm]):
 
     def _layout_of(self, x: OneDnnTensor) -> Layout:
         """Return the layout to compute in, of bfloat16 if x is stored so and C code reads it."""
-        stored = self.backend.native_layout(x)
-        return stored if self._is_native(stored) else images_layout(x)
+        stored, images = self.backend.native_layout(x), images_layout(x)
+        return stored if stored.shape == images.shape and self._is_native(stored) else images
 
     def _is_native(self, layout: Layout) -> bool:
         return self._native is not None and self._native.suits(layout)
