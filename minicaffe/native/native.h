@@ -14,6 +14,7 @@
 #include <string.h>
 
 #define EXPORT __attribute__((visibility("default")))
+#define ALWAYS_INLINE static inline __attribute__((always_inline))
 
 // An argument in a record of a call; build.py writes functions that call with such arguments.
 typedef union {

@@ -8,8 +8,6 @@
 
 #include "native.h"
 
-#define ALWAYS_INLINE static inline __attribute__((always_inline))
-
 // `ValueType` of precision.py. Values to be rounded are float32 that are read with the precision of
 // bfloat16, as those of a convolution with bfloat16 operands.
 enum { FLOAT32, ROUNDED_TO_BFLOAT16, BFLOAT16 };

@@ -3,8 +3,6 @@
 
 #include "native.h"
 
-#define INLINE static inline __attribute__((always_inline))
-
 typedef uint8_t bytes __attribute__((vector_size(LANES), aligned(1), may_alias));
 
 // Sizes in the order in which Python writes them: a plane is a block of channels of an image.
@@ -25,13 +23,13 @@ typedef struct {
 } Largest;
 
 // The taps of a window that are inside the image.
-INLINE Range inside(int64_t start, int64_t taps, int64_t size)
+ALWAYS_INLINE Range inside(int64_t start, int64_t taps, int64_t size)
 {
     return (Range){start < 0 ? -start : 0, start + taps > size ? size - start : taps};
 }
 
 // Take the values that are larger; a NaN is never.
-INLINE void take_larger(Largest *l, vec value, int32_t tap)
+ALWAYS_INLINE void take_larger(Largest *l, vec value, int32_t tap)
 {
     const ivec taps = (ivec){0} + tap;
 #ifdef __AVX512F__
@@ -59,7 +57,7 @@ static void take_nan(
 }
 
 // The first largest value under a window, or the last NaN.
-INLINE Largest largest_of(const Sizes *s, const float *x, Range rows, Range columns)
+ALWAYS_INLINE Largest largest_of(const Sizes *s, const float *x, Range rows, Range columns)
 {
     const float *first = x + (rows.first * s->width + columns.first) * LANES;
     Largest found = {load(first), (ivec){0} + (int32_t)(rows.first * s->columns + columns.first)};
@@ -82,7 +80,7 @@ INLINE Largest largest_of(const Sizes *s, const float *x, Range rows, Range colu
 
 // `size`: rows and columns of a window where they are known to the compiler, which then unrolls the
 // loops over windows inside the image; else 0.
-INLINE void pool_row(
+ALWAYS_INLINE void pool_row(
     const Sizes *s, const float *plane, int64_t row, float *y, uint8_t *taps, const int size)
 {
     const int64_t top = row * s->stride_rows - s->above;

@@ -4,8 +4,6 @@
 #include "native.h"
 
 #define TAPS 9
-#define INLINE static inline __attribute__((always_inline))
-
 // Sizes in the order in which Python writes them: a plane is a block of channels of an image.
 typedef struct {
     int64_t images, blocks, height, width, out_height, out_width, pad_height, pad_width;
@@ -42,7 +40,7 @@ static Epilogue epilogue_of(
         term ? load(term + at) : fill(0), rectifies};
 }
 
-INLINE vec finish(vec sum, const Epilogue *e)
+ALWAYS_INLINE vec finish(vec sum, const Epilogue *e)
 {
     const vec value = (sum + e->bias) * e->factor + e->term;
     return e->rectifies ? rectify(value) : value;
@@ -50,7 +48,7 @@ INLINE vec finish(vec sum, const Epilogue *e)
 
 // The sum under the window at column `start` of three rows, of which those that are NULL and
 // columns outside count as zero.
-INLINE vec sum_with_border(
+ALWAYS_INLINE vec sum_with_border(
     const float *const *rows, int64_t start, int64_t width, const Filters *f)
 {
     vec sum = {0};
@@ -64,7 +62,7 @@ INLINE vec sum_with_border(
 }
 
 // The sums of `n` neighbouring windows inside the image, the first at `start`.
-INLINE void sum_inside(
+ALWAYS_INLINE void sum_inside(
     const float *const *rows, int64_t start, const int stride, const int n, const Filters *f,
     vec *sums)
 {
@@ -82,7 +80,7 @@ INLINE void sum_inside(
 }
 
 // The rows of x under a row of windows; NULL for those outside.
-INLINE void find_rows(const Sizes *s, const float *x, int64_t row, const float **rows)
+ALWAYS_INLINE void find_rows(const Sizes *s, const float *x, int64_t row, const float **rows)
 {
     for (int r = 0; r < 3; r++)
         rows[r] = row + r >= 0 && row + r < s->height ? x + (row + r) * s->width * LANES : NULL;
@@ -90,7 +88,7 @@ INLINE void find_rows(const Sizes *s, const float *x, int64_t row, const float *
 
 #define STEP 4
 
-INLINE void convolve_plane(
+ALWAYS_INLINE void convolve_plane(
     const Sizes *s, const float *x, const Filters *f, const Epilogue *e, const int stride,
     float *y)
 {
@@ -153,7 +151,7 @@ static Reached rows_that_reach(const Sizes *s, const float *dy, int64_t row)
     return found;
 }
 
-INLINE vec gradient_at(const Sizes *s, const Reached *r, int64_t column, const Filters *f)
+ALWAYS_INLINE vec gradient_at(const Sizes *s, const Reached *r, int64_t column, const Filters *f)
 {
     vec sum = {0};
     for (int i = 0; i < r->n; i++)
@@ -203,7 +201,7 @@ EXPORT void depthwise_conv_backward_data(
     }
 }
 
-INLINE void add_product_at_border(
+ALWAYS_INLINE void add_product_at_border(
     const float *const *rows, int64_t start, int64_t width, vec given, vec *sums)
 {
     for (int i = 0; i < 3; i++)
@@ -216,7 +214,7 @@ INLINE void add_product_at_border(
 
 // Add the products of dy with the values under its taps, for one plane. Nine sums stay in registers;
 // fewer would wait for each other.
-INLINE void add_products(
+ALWAYS_INLINE void add_products(
     const Sizes *s, const float *x, const float *dy, const int stride, vec *sums, vec *bias)
 {
     vec own[TAPS];

@@ -10,8 +10,6 @@
 
 #include "native.h"
 
-#define INLINE static inline __attribute__((always_inline))
-
 // The most pixels of a tile, by its blocks of outputs: the sums, the filters of one input and a
 // broadcast value fill the 32 registers of AVX-512, or the 16 of AVX2.
 #define MAX_VECTORS 3
@@ -66,7 +64,7 @@ typedef struct {
     BlockEpilogue blocks[MAX_VECTORS];
 } Tile;
 
-INLINE void multiply_tile(const int rows, const int vectors, const int stride, const Tile *t)
+ALWAYS_INLINE void multiply_tile(const int rows, const int vectors, const int stride, const Tile *t)
 {
     vec sum[MAX_ROWS][MAX_VECTORS];
 #pragma GCC unroll 14
@@ -145,12 +143,12 @@ static const MultiplyTile MULTIPLY[MAX_VECTORS][MAX_ROWS][2] = {
 #endif
 };
 
-INLINE int64_t smaller(int64_t a, int64_t b) { return a < b ? a : b; }
+ALWAYS_INLINE int64_t smaller(int64_t a, int64_t b) { return a < b ? a : b; }
 
 // The first of n items that belong to a part of them.
-INLINE int64_t share_of(int64_t n, int64_t part, int64_t parts) { return n * part / parts; }
+ALWAYS_INLINE int64_t share_of(int64_t n, int64_t part, int64_t parts) { return n * part / parts; }
 
-INLINE int64_t divide_up(int64_t a, int64_t b) { return (a + b - 1) / b; }
+ALWAYS_INLINE int64_t divide_up(int64_t a, int64_t b) { return (a + b - 1) / b; }
 
 // A panel: some blocks of outputs, two of them, or three at the end of an odd number.
 static int panel_vectors(const Sizes *s, int64_t block)

@@ -76,7 +76,7 @@ static void stage_rows(const Sizes *s, const float *x, int64_t out_row, float *r
 }
 
 // Add the products of TAPS taps of a row with `n` blocks of dy, `step` values apart.
-static inline __attribute__((always_inline)) void add_taps(
+ALWAYS_INLINE void add_taps(
     const Sizes *s, const float *rows, const int64_t *starts, const float *dy, int64_t step,
     float *sums, const int n)
 {

@@ -52,7 +52,7 @@ typedef struct {
 static inline int64_t least(int64_t a, int64_t b) { return a < b ? a : b; }
 
 // sums (+)= a b, for as many rows and vectors as fit the registers.
-static inline __attribute__((always_inline)) void add_tile(
+ALWAYS_INLINE void add_tile(
     const int n_rows, const int n_vectors, int64_t depth, Broadcast a, Rows b, Rows c, int adds)
 {
     vec sums[MAX_ROWS][MAX_VECTORS];
@@ -131,18 +131,16 @@ static void add_product(
     }
 }
 
-#define INLINE static inline __attribute__((always_inline))
-
 // Copy n values, and up to RUN - 1 more. n_runs is 1 if one run suffices, else 0: a loop of one
 // iteration costs more than the copy.
-INLINE void copy_runs(float *to, const float *from, int64_t n, const int n_runs)
+ALWAYS_INLINE void copy_runs(float *to, const float *from, int64_t n, const int n_runs)
 {
     *(run *)to = *(const run *)from;
     for (int64_t i = RUN; !n_runs && i < n; i += RUN) *(run *)(to + i) = *(const run *)(from + i);
 }
 
 // Add n values.
-INLINE void add_values(float *to, const float *from, int64_t n)
+ALWAYS_INLINE void add_values(float *to, const float *from, int64_t n)
 {
     int64_t i = 0;
     for (; i + RUN <= n; i += RUN) *(run *)(to + i) += *(const run *)(from + i);
@@ -212,7 +210,7 @@ static inline int64_t corner_of(const Sizes *s, Block b)
 }
 
 // columns[tap][pixel] = the value under the tap. `from` is at the block's corner.
-INLINE void copy_columns(
+ALWAYS_INLINE void copy_columns(
     const Sizes *s, Block b, const float *from, float *columns, const int n_runs)
 {
     const int64_t n = s->out_width;
@@ -236,7 +234,7 @@ static void gather_columns(const Sizes *s, Block b, const float *staged, float *
 }
 
 // Add columns to the values under the taps.
-INLINE void add_columns(
+ALWAYS_INLINE void add_columns(
     const Sizes *s, Block b, const float *columns, float *to, const int64_t n)
 {
     for (int64_t c = 0; c < b.channels; c++, to += s->staged_height * s->staged_width)
@@ -259,7 +257,7 @@ static void scatter_columns(const Sizes *s, Block b, const float *columns, float
 }
 
 // rows[pixel][tap] = the value under the tap.
-INLINE void copy_rows(
+ALWAYS_INLINE void copy_rows(
     const Sizes *s, Block b, const float *from, float *rows, const int n_runs)
 {
     const int64_t plane = s->staged_height * s->staged_width, n = s->kernel_width;

@@ -35,7 +35,7 @@ static inline float sum_lanes(const vec *values)
 }
 
 // sums[r, c] += x[r] w[c] over n values, where x is packed in rows of CHUNK, and w has rows of k.
-static inline __attribute__((always_inline)) void add_tile(
+ALWAYS_INLINE void add_tile(
     const int rows, const int columns, const float *x, const float *w, int64_t k, int64_t n,
     vec *sums)
 {
@@ -72,7 +72,7 @@ static inline __attribute__((always_inline)) void add_tile(
 
 // The same for any number of rows. The loads of w at `next`, as many rows and columns, begin
 // meanwhile: main memory is the limit, and the processor's own prefetching stops at each page.
-static inline __attribute__((always_inline)) void add_rows(
+ALWAYS_INLINE void add_rows(
     int64_t m, const int columns, const float *x, const float *w, const float *next, int64_t k,
     int64_t n, vec *sums)
 {

@@ -17,7 +17,7 @@ typedef struct {
 
 // Update some values by the rule of minicaffe/ops/update.py. All arguments but the pointers are
 // constants in each copy of this function. Return whether a weight is not finite afterwards.
-static inline __attribute__((always_inline)) int update(
+ALWAYS_INLINE int update(
     const int rule, const int is_l1, const int writes_g, Numbers of, float *restrict w,
     float *restrict g, float *restrict h, float *restrict k, int64_t n)
 {
