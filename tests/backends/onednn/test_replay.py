@@ -364,7 +364,7 @@ def test_a_failing_primitive_raises_its_error(backend, replays):
     twins.warm_up()
     twins.forward(3)
     (compiled,) = twins.nets[0]._forward_pass._compiled.values()
-    (piece,) = compiled._pieces
+    (piece,) = compiled._repetitions[False].pieces
     at = next(i for i, call in enumerate(piece._calls) if call.function == "execute_primitive")
     first = (int(piece._table["arguments"][at]) - piece._slots.ctypes.data) // 8
     slots = piece._slots.copy()
@@ -382,7 +382,7 @@ def test_an_interruption_in_a_pass(backend):
     twins.warm_up()
     twins.forward(3)
     (compiled,) = twins.nets[0]._forward_pass._compiled.values()
-    (piece,) = compiled._pieces
+    (piece,) = compiled._repetitions[False].pieces
     run_calls = piece._run_calls
 
     def interrupted(*given):
@@ -425,22 +425,6 @@ def test_layers_with_other_effects_run_in_every_pass(backend, tmp_path, monkeypa
         assert not np.array_equal(one, next_one)
 
 
-def test_a_pass_in_a_pause_runs_short_calls_alone(backend, monkeypatch, replays):
-    twins = Twins(NETS["one segment"], backend)
-    twins.warm_up()
-    twins.forward(3)
-    n = len(replays)
-    assert n
-    monkeypatch.setattr(core_watch.CoreWatch, "is_pausing", True)
-    for seed in range(WARM + 1):
-        twins.forward(seed)
-    assert len(replays) == n
-    monkeypatch.setattr(core_watch.CoreWatch, "is_pausing", False)
-    for seed in range(WARM + 1):
-        twins.forward(seed)
-    assert len(replays) > n
-
-
 @pytest.fixture
 def brief(monkeypatch):
     """A net with a recording of short calls on several threads, and the recording."""
@@ -456,8 +440,50 @@ def brief(monkeypatch):
         twins.set(seed, batch=32)  # so that calls on several threads are worth while
         twins.forward()
     (compiled,) = twins.nets[0]._forward_pass._compiled.values()
-    (piece,) = compiled._pieces
+    (piece,) = compiled._repetitions[False].pieces
     return twins.nets[0], piece
+
+
+def threads_of(piece):
+    """Return the numbers of threads of the watched C kernels in a recording."""
+    watched = [call for call in piece._calls if call.limit_s > 0]
+    return {c.arguments[-1] for c in watched if c.function != "execute_primitive"}
+
+
+def test_passes_in_a_pause_have_a_recording_of_their_own(brief, monkeypatch, replays):
+    net, piece = brief
+    watch = net.backend.engine.watch
+    (compiled,) = net._forward_pass._compiled.values()
+
+    def forward():
+        net.forward()
+        return net.outputs[0].data.get()
+
+    expected = forward()
+    assert threads_of(piece) == {2}
+    counted = []
+    monkeypatch.setattr(
+        core_watch.CoreWatch, "count_call_in_pause", lambda self, *times: counted.append(times)
+    )
+    monkeypatch.setattr(watch, "ends_s", np.inf)
+    monkeypatch.setattr(core_watch.CoreWatch, "is_pausing", True)
+    for _ in range(WARM):
+        assert np.array_equal(forward(), expected)
+    replays.clear()
+    counted.clear()
+    assert np.array_equal(forward(), expected)
+    (alone,) = compiled._repetitions[True].pieces
+    assert replays == [alone.end]
+    assert threads_of(alone) == {1}
+    ((took_s, alone_s, _),) = counted  # of the whole recording
+    assert took_s > 0
+    assert alone_s == pytest.approx(alone._table["alone"].sum())
+    monkeypatch.setattr(core_watch.CoreWatch, "is_pausing", False)
+    monkeypatch.setattr(watch, "ends_s", 0.0)
+    replays.clear()
+    assert np.array_equal(forward(), expected)
+    assert replays == [piece.end]
+    assert compiled._repetitions[False].pieces == [piece]
 
 
 def test_delays_of_short_calls_are_counted(brief, monkeypatch):

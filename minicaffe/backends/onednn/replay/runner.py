@@ -51,8 +51,37 @@ class Resources(NamedTuple):
     blas_limit: AbstractContextManager[object]
 
 
+class Repetition:
+    """What is recorded of a pass, and how useful it was.
+
+    Attributes
+    ----------
+    pieces : list of Segment or int
+        Segments, and numbers of the tasks between them; empty if nothing is recorded.
+    runs, replays, failures : int
+        Passes before a recording, repeated passes, and recordings that were seldom repeated.
+    """
+
+    def __init__(self) -> None:
+        self.pieces: list[Segment | int] = []
+        self.runs = self.replays = self.failures = 0
+
+    @property
+    def should_record(self) -> bool:
+        """Whether the next pass is recorded."""
+        return self.runs >= RUNS_BEFORE and self.failures < MAX_FAILURES
+
+    def give_up(self) -> None:
+        """Forget the recording, and count passes from the beginning."""
+        if self.pieces:
+            self.failures = 0 if self.replays >= ENOUGH_REPLAYS else self.failures + 1
+        self.pieces, self.runs, self.replays = [], 0, 0
+
+
 class SequenceRunner:
     """Runs tasks in order each time it is called.
+
+    While cores are busy, short calls use one thread; such passes have a recording of their own.
 
     Parameters
     ----------
@@ -65,31 +94,32 @@ class SequenceRunner:
     def __init__(self, resources: Resources, tasks: Sequence[Task], changes: NetChanges) -> None:
         self._resources, self._watch = resources, resources.engine.watch
         self._tasks, self._changes = tuple(tasks), changes
-        # Segments, and numbers of the tasks between them; empty if nothing is recorded.
-        self._pieces: list[Segment | int] = []
-        self._count, self._runs, self._replays, self._failures = -1, 0, 0, 0
+        # Outside of pauses, and in them.
+        self._repetitions = Repetition(), Repetition()
+        self._count = -1
 
     def __call__(self) -> None:
         """Run the tasks, or repeat their calls."""
         is_same = self._count == self._changes.count
         self._count = -1  # if a task raises
+        if not is_same:
+            for repetition in self._repetitions:
+                repetition.give_up()
+        is_pausing = self._watch.is_pausing
+        repetition = self._repetitions[is_pausing]
         begin = 0
-        if self._pieces and is_same and self._watch.is_pausing:
-            # Short calls run on one thread for a while. That is no reason to stop recording.
-            self._forget()
-        elif self._pieces:
-            begin = self._replay() if is_same else 0
+        if repetition.pieces:
+            begin = self._replay(repetition)
             if begin < len(self._tasks):
-                self._failures = 0 if self._replays >= ENOUGH_REPLAYS else self._failures + 1
-                self._forget()
+                repetition.give_up()
         if begin < len(self._tasks):
-            self._runs = self._runs + 1 if is_same else 0
-            self._run(begin)
+            repetition.runs += is_same
+            self._run(repetition, begin, is_pausing)
         self._count = self._changes.count
 
-    def _replay(self) -> int:
+    def _replay(self, repetition: Repetition) -> int:
         """Repeat the recorded calls; return the number of the first task that is still to run."""
-        for piece in self._pieces:
+        for piece in repetition.pieces:
             if isinstance(piece, Segment):
                 with self._resources.lock:
                     next_task = piece.run()
@@ -98,34 +128,31 @@ class SequenceRunner:
             else:
                 with self._resources.blas_limit:
                     self._tasks[piece]()
-        self._replays += 1
+        repetition.replays += 1
         return len(self._tasks)
 
-    def _forget(self) -> None:
-        self._pieces, self._runs, self._replays = [], 0, 0
-
-    def _run(self, begin: int) -> None:
-        records = begin == 0 and self._runs >= RUNS_BEFORE and self._failures < MAX_FAILURES
+    def _run(self, repetition: Repetition, begin: int, is_pausing: bool) -> None:
         start = time.perf_counter()
         with self._resources.blas_limit:
-            if records and not self._watch.is_pausing:
-                self._record()
+            if begin == 0 and repetition.should_record:
+                repetition.pieces = self._record(is_pausing)
                 return
             for task in self._tasks[begin:]:
                 task()
         if time.perf_counter() - start > LONGEST_PASS_S:
-            self._runs = 0
+            repetition.runs = 0
 
-    def _record(self) -> None:
+    def _record(self, is_pausing: bool) -> list[Segment | int]:
+        """Run the tasks; return their recording, or nothing if a pause began or ended."""
         engine, native = self._resources.engine, self._resources.native
         with engine.log.recorded_run() as is_ours:
             if is_ours:
-                pieces = Recording(engine, native, self._changes).run(self._tasks)
-                # While cores are busy, calls are chosen that use one thread.
-                self._pieces = [] if self._watch.is_pausing else pieces
-                return
+                recording = Recording(engine, native, self._changes, is_pausing)
+                pieces = recording.run(self._tasks)
+                return pieces if self._watch.is_pausing == is_pausing else []
         for task in self._tasks:
             task()
+        return []
 
 
 class Recording:
@@ -138,10 +165,15 @@ class Recording:
     native : NativeLibrary
     changes : NetChanges
         As for `SequenceRunner`.
+    is_in_pause : bool
+        Whether short calls use one thread, because cores are busy.
     """
 
-    def __init__(self, engine: Engine, native: NativeLibrary, changes: NetChanges) -> None:
+    def __init__(
+        self, engine: Engine, native: NativeLibrary, changes: NetChanges, is_in_pause: bool
+    ) -> None:
         self._engine, self._native, self._changes = engine, native, changes
+        self._is_in_pause = is_in_pause
         self._log = engine.log
         self._pieces: list[Segment | int] = []
         # Of the segment that is not complete.
@@ -178,7 +210,8 @@ class Recording:
                 Use(tensor, before, after[key], key in self._fixed)
                 for key, (tensor, before) in self._before.items()
             ]
-            self._pieces.append(Segment(self._engine, self._native, self._tasks, uses))
+            libraries = self._engine, self._native
+            self._pieces.append(Segment(*libraries, self._tasks, uses, self._is_in_pause))
         self._tasks, self._before, self._fixed = [], {}, set()
 
     def _states_before(self, record: TaskRecord) -> dict[int, StorageState]:

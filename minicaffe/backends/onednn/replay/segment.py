@@ -90,6 +90,8 @@ class Segment:
     native : NativeLibrary
     tasks : sequence of RecordedTask
     uses : sequence of Use
+    is_in_pause : bool
+        Whether short calls use one thread, because cores are busy.
 
     Attributes
     ----------
@@ -103,7 +105,9 @@ class Segment:
         native: NativeLibrary,
         tasks: Sequence[RecordedTask],
         uses: Sequence[Use],
+        is_in_pause: bool,
     ) -> None:
+        self._is_in_pause = is_in_pause
         self._engine, self._tasks, self._uses = engine, tasks, uses
         self._calls = [call for task in tasks for call in task.calls]
         packed = [native.slots(call.function, call.arguments) for call in self._calls]
@@ -202,6 +206,10 @@ class Segment:
     def _report_delays(self) -> None:
         _, in_time_s, in_time_alone_s, late_s, late_alone_s = self._outcome.tolist()
         watch = self._engine.watch
+        if self._is_in_pause:
+            took_s, alone_s = in_time_s + late_s, in_time_alone_s + late_alone_s
+            watch.count_call_in_pause(took_s, alone_s, perf_counter())
+            return
         if in_time_s:
             watch.count_call(in_time_s, in_time_alone_s)
         if late_s:

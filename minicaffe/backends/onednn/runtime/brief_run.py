@@ -15,6 +15,7 @@ from time import perf_counter
 import numpy as np
 import numpy.typing as npt
 
+from minicaffe.backends.onednn.runtime.call_log import NativeCall
 from minicaffe.backends.onednn.runtime.core_watch import TimedCall
 from minicaffe.backends.onednn.runtime.library import check_onednn
 from minicaffe.backends.onednn.runtime.memory import Buffer, Layout
@@ -127,30 +128,38 @@ class BriefRun:
         arguments: Sequence[int],
         memories: Sequence[int],
     ) -> None:
-        self._form, engine = form, primitive.engine
+        self._primitive, self._form, engine = primitive, form, primitive.engine
         self._shared = primitive.bind(arguments, memories)
         self._bound = arguments, memories
         self._alone: Callable[[], int] | None = None
-        self.timed = TimedCall(engine.watch, engine.threads.most, primitive.work_s)
+        self._was_alone = False
+        self._timed = TimedCall(engine.watch, engine.threads.most, primitive.work_s)
 
     def __call__(self) -> int:
         """Run on several threads, or on one if cores were busy a short time ago."""
         start_s = perf_counter()
-        if start_s < self.timed.watch.ends_s:
+        if start_s < self._timed.watch.ends_s:
             if self._alone is None and not self._form.is_refused:
                 self._bind_alone()
                 start_s = perf_counter()
             if self._alone is not None:
+                self._was_alone = True
                 status = self._alone()
-                self.timed.count(start_s, is_alone=True)
+                self._timed.count(start_s, is_alone=True)
                 return status
+        self._was_alone = False
         status = self._shared()
-        self.timed.count(start_s, is_alone=False)
+        self._timed.count(start_s, is_alone=False)
         return status
+
+    def recorded(self) -> NativeCall:
+        """Return the last run as a call that can be repeated."""
+        primitive = self._form.primitive if self._was_alone else None
+        return self._timed.watched((primitive or self._primitive).recorded(*self._bound))
 
     def _bind_alone(self) -> None:
         primitive = self._form.primitive
         if primitive is None:
-            self.timed.never_run_alone()
+            self._timed.never_run_alone()
         else:
             self._alone = primitive.bind(*self._bound)

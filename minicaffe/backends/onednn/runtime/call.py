@@ -51,8 +51,10 @@ class Call:
         if status:
             check_onednn(status, "execution")
         if self._log.is_on:
-            call = self.primitive.recorded(self._arguments, memories)
-            self._log.add(run.timed.watched(call) if isinstance(run, BriefRun) else call)
+            if isinstance(run, BriefRun):
+                self._log.add(run.recorded())
+            else:
+                self._log.add(self.primitive.recorded(self._arguments, memories))
         for tensor in written:
             if tensor.is_pinned:
                 tensor.write_back()

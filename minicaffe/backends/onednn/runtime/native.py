@@ -95,14 +95,15 @@ class ThreadedFunction:
         owners: tuple[object, ...] = (),
     ) -> None:
         """Call the function with these arguments and the number of threads; see `Engine.launch`."""
+        threads = self.threads
         if self._is_watched:
             start_s = perf_counter()
             is_alone = start_s < self._timed.watch.ends_s
-            self._function(*arguments, 1 if is_alone else self.threads)
+            threads = 1 if is_alone else threads
+            self._function(*arguments, threads)
             self._timed.count(start_s, is_alone)
         else:
-            self._function(*arguments, self.threads)
+            self._function(*arguments, threads)
         if self._log.is_on:
-            name, given = self._function.__name__, (*arguments, self.threads)
-            call = NativeCall(name, given, operands, owners)
+            call = NativeCall(self._function.__name__, (*arguments, threads), operands, owners)
             self._log.add(self._timed.watched(call) if self._is_watched else call)
