@@ -515,7 +515,10 @@ def test_delays_begin_a_pause(brief, monkeypatch):
     table = piece._table
     watched = table["limit"] > 0
     table["limit"][watched] = table["alone"][watched] = 1e-12
+    monkeypatch.setattr(core_watch, "LEAST_WAIT_S", np.inf)
+    piece.run()
     assert watch.ends_s == 0
+    monkeypatch.setattr(core_watch, "LEAST_WAIT_S", 0.0)
     piece.run()
     assert watch.ends_s > 0
 

@@ -18,9 +18,11 @@ MARGIN = 1.2
 ESTIMATE_TOLERANCE = 2.0
 # Times of one thread vary by less.
 TOLERANCE = 1.25
-# Waking a thread on an idle core takes up to so long, in a virtual machine. A time slice of another
-# program takes some milliseconds.
-WAKING_S = 0.5e-3
+# Waking a thread on an idle core takes so long.
+WAKING_S = 50e-6
+# Calls must have waited so long since the last pause: the first ones after it wake threads, which
+# takes up to half a millisecond in a virtual machine.
+LEAST_WAIT_S = 2e-3
 
 
 class CoreWatch:
@@ -42,6 +44,7 @@ class CoreWatch:
         # Until then it is known that pauses are of no use.
         self._expires_s = math.inf
         self._outside, self._inside = Slowness(), Slowness()
+        self._waited_s = 0.0
 
     @property
     def is_pausing(self) -> bool:
@@ -65,8 +68,10 @@ class CoreWatch:
         self._outside.fade()
         if now_s >= self._expires_s:
             self._inside, self._expires_s = Slowness(), math.inf
-        if self._outside.ratio <= self._inside.ratio:
+        self._waited_s += took_s - alone_s
+        if self._waited_s < LEAST_WAIT_S or self._outside.ratio <= self._inside.ratio:
             return
+        self._waited_s = 0.0
         is_again = now_s - self.ends_s < LONGEST_PAUSE_S
         pause_s = 2 * self._pause_s if is_again else SHORTEST_PAUSE_S
         self._pause_s = min(max(pause_s, SHORTEST_PAUSE_S), LONGEST_PAUSE_S)
