@@ -436,9 +436,11 @@ def brief(monkeypatch):
     if backend.native is None:
         pytest.skip("the C kernels are not compiled")
     twins = Twins(NETS["one segment"], backend)
-    for seed in range(WARM):
-        twins.set(seed, batch=32)  # so that calls on several threads are worth while
-        twins.forward()
+    with monkeypatch.context() as patch:
+        patch.setattr(core_watch.CoreWatch, "count_wait", lambda *_: None)
+        for seed in range(WARM):
+            twins.set(seed, batch=32)  # so that calls on several threads are worth while
+            twins.forward()
     (compiled,) = twins.nets[0]._forward_pass._compiled.values()
     (piece,) = compiled._repetitions[False].pieces
     return twins.nets[0], piece
