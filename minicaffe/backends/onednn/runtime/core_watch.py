@@ -28,10 +28,11 @@ LEAST_WAIT_S = 2e-3
 class CoreWatch:
     """Whether calls should use one thread for a while, because several wait for a core too long.
 
-    A pause begins after some waits, if the last calls on several threads took longer together than
-    one undisturbed thread would have taken. One thread may have to wait as well, for a core or for the interpreter
-    lock; and calls that need several threads wait longer in a pause, because the threads have gone
-    to sleep. If the calls in pauses are no faster for such reasons, none begins for a second.
+    A pause begins after some waits, if the last calls on several threads took longer together
+    than one undisturbed thread would have taken. One thread may have to wait as well, for a
+    core or for the interpreter lock; and calls that need several threads wait longer in a
+    pause, because the threads have gone to sleep. If the calls in pauses are no faster for such
+    reasons, none begins for a second.
 
     Attributes
     ----------
