@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from pooling_results import results
 
 from minicaffe.backends.onednn.kernels import _blocked_pool
 from minicaffe.backends.onednn.kernels._blocked_pool import BlockedPool
@@ -32,19 +33,6 @@ def blocked(backend, values):
     plain.set(values)
     backend.reorders(layout, plain.source(layout), layout, tensor.target(layout))
     return tensor
-
-
-def results(backend, op, x, dy_values):
-    """Return y, the mask and dx, which held NaN before, and the kernel."""
-    y, mask, dy, dx = (backend.tensor(shape) for shape in (*[dy_values.shape] * 3, x.shape))
-    dy.set(dy_values)
-    for tensor in (y, mask, dx):
-        tensor.set(np.full(tensor.shape, np.nan))
-    kernel = backend.plan(op, x, y, mask)
-    with np.errstate(all="ignore"):
-        kernel.forward(x, y, mask)
-        kernel.backward(dy, dx)
-    return [t.get() for t in (y, mask, dx)], kernel
 
 
 @pytest.mark.parametrize("values", ["different", "ties", "nan"])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from pooling_results import results
 
 from minicaffe.backends.onednn import OneDnnBackend
 from minicaffe.backends.onednn.kernels._pair_pool import PairPool
@@ -14,20 +15,11 @@ from minicaffe.ops.pool import Pool
 SHAPES = [(3, 5, 8, 24), (2, 20, 24, 24), (2, 3, 4, 6), (1, 2, 6, 1024), (1, 1, 2, 2)]
 
 
-def results(backend, op, x_values, dy_values):
-    """Return y, the mask and dx; the outputs held NaN before."""
-    x, y, mask, dy, dx = (
-        backend.tensor(shape) for shape in (x_values.shape, *[dy_values.shape] * 3, x_values.shape)
-    )
-    x.set(x_values)
-    dy.set(dy_values)
-    for tensor in (y, mask, dx):
-        tensor.set(np.full(tensor.shape, np.nan))
-    kernel = backend.plan(op, x, y, mask)
-    with np.errstate(all="ignore"):
-        kernel.forward(x, y, mask)
-        kernel.backward(dy, dx)
-    return [t.get() for t in (y, mask, dx)], kernel
+def tensor(backend, values):
+    """Return a tensor with these values."""
+    found = backend.tensor(values.shape)
+    found.set(values)
+    return found
 
 
 @pytest.mark.parametrize("shape", SHAPES)
@@ -46,9 +38,10 @@ def test_equals_the_reference_exactly(shape, values):
     out = (shape[2] // 2, shape[3] // 2)
     op = Pool("max", (2, 2), (2, 2), (0, 0), out)
     dy = rng.standard_normal((*shape[:2], *out)).astype(np.float32)
-    found, kernel = results(onednn, op, x, dy)
+    found, kernel = results(onednn, op, tensor(onednn, x), dy)
     assert isinstance(kernel._pairs, PairPool)
-    expected, _ = results(ReferenceBackend(), op, x, dy)
+    reference = ReferenceBackend()
+    expected, _ = results(reference, op, tensor(reference, x), dy)
     for got, want in zip(found, expected, strict=True):
         np.testing.assert_array_equal(got, want)
 

@@ -52,7 +52,7 @@ class Resources(NamedTuple):
 
 
 class Repetition:
-    """What is recorded of a pass, and how useful it was.
+    """The recorded calls of a pass, and how often they were repeated.
 
     Attributes
     ----------

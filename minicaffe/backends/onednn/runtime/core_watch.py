@@ -110,7 +110,7 @@ class Slowness:
         """Give calls less weight: half as much when further ones have taken `HALF_LIFE_S`."""
         passed = self.new_s / HALF_LIFE_S
         kept = 0.5**passed
-        # What is left of the new calls, as if they had been alike.
+        # The weight of the new calls, as if each had taken equally longer than alone.
         left = (1 - kept) / (passed * math.log(2))
         self._took_s = kept * self._took_s + left * self.new_s
         self._alone_s = kept * self._alone_s + left * self._new_alone_s
